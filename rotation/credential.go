@@ -1,0 +1,75 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import "time"
+
+// Credential is an entry of the inventory. Changing one never rotates anything.
+type Credential struct {
+	Name      string      // required, unique; also its name in the store
+	Type      Type        // required: decides the default cadence
+	Issuer    Issuer      // required
+	Verifier  Verifier    // required: asks the accepting side. nil: the Issuer, if it is one
+	Store     SecretStore // nil: Config.Store
+	Consumers []Binding   // who uses it, canaries first
+	Risk      Risk
+	Scope     Scope
+	Policy    Policy // zero fields: Config.Policy, then the built-in default
+	Contact   string // who is told
+}
+
+// Binding is one use of a credential: a line of the dependency map. Adoption is proven by an Observer or by the issuer's usage
+// figures, function by a Verifier; what neither can prove needs a person's VerbAttest in every rotation.
+type Binding struct {
+	Name     string        // required, unique in the credential
+	Consumer Consumer      // required
+	Verifier Verifier      // says that this consumer works. nil: the Consumer, if it is one
+	Lag      time.Duration // it may go on using the old key this long after Deploy. zero: what the Consumer says (Lagger), else none
+}
+
+// Type of a credential.
+type Type string
+
+// Types. A Type decides the default cadence; there is no default Type.
+const (
+	APIKey         Type = "api-key"
+	OAuthClient    Type = "oauth-client"
+	ServiceAccount Type = "service-account"
+	Database       Type = "database"
+)
+
+// Risk of a credential.
+type Risk string
+
+// Risks.
+const (
+	StandardRisk Risk = ""
+	HighRisk     Risk = "high" // money, personal data, regulated systems
+)
+
+// Scope of a credential: how much it can do.
+type Scope string
+
+// Scopes.
+const (
+	ScopeWrite    Scope = ""
+	ScopeReadOnly Scope = "read-only"
+	ScopeBroad    Scope = "broad"
+	ScopeFull     Scope = "full-access" // also a finding: replace it by narrower keys
+)
+
+// Policy bends the defaults. Zero means the default, everywhere; negative means none.
+type Policy struct {
+	MaxAge   time.Duration // rotate at this age; zero: the built-in table. It cannot be none
+	Overlap  time.Duration // both keys live at least this long; zero: 24 h. The computed need can only raise it
+	Quiet    time.Duration // the old key unused at least this long before it is revoked; zero: 24 h
+	Canaries int           // bindings deployed and verified alone, first; zero: 1 if there are more than two
+	Parallel int           // bindings deployed at the same time after that; zero: 1. An emergency uses all
+	Proofs   int           // times in a row a key must be accepted, or refused; zero: 3
+	Patience time.Duration // a deployment or its verification may fail this long before the rotation rolls back; zero: 15 min
+	Rollback time.Duration // budget of a roll-back, from its decision until every consumer is back; zero: 15 min
+
+	AllowProviderDeadline bool // rotate although the provider ends the old key by itself
+	AllowOutage           bool // rotate although issuing ends the old key
+}

@@ -1,0 +1,35 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"time"
+
+	"github.com/handover-go/handover/secret"
+)
+
+// Incident is what an emergency answers.
+type Incident struct {
+	Reference   string    `json:"reference"`              // required: "INC-2024-0042"
+	Credentials []string  `json:"credentials,omitzero"`   // every key of these that is alive when the reference is first seen
+	Keys        []Leak    `json:"keys,omitzero"`          // or exactly these keys
+	Reason      string    `json:"reason,omitzero"`        // what leaked, where
+	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`  // deadlines count from here; zero: now
+	ExposedAt   time.Time `json:"exposed_at,omitzero"`    // the earliest known exposure or misuse, for the record
+	RevokeFirst bool      `json:"revoke_first,omitempty"` // revoke, and only then issue; false: see Traits.Independent
+}
+
+// Leak names one compromised key.
+type Leak struct {
+	Credential string       `json:"credential"`
+	KeyID      string       `json:"key_id,omitzero"`
+	Value      secret.Value `json:"-"` // the leaked value, for providers that revoke by value; may be zero
+}
+
+// IncidentReport is the record of an incident, one Record for each credential. It marshals to JSON and holds no secret.
+type IncidentReport struct {
+	Incident Incident `json:"incident"`
+	Actor    string   `json:"actor"`
+	Records  []Record `json:"records"`
+}

@@ -1,0 +1,146 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import "time"
+
+// Strategy is the order of steps that a rotation follows.
+type Strategy string
+
+// Strategies. A rotation begins under Standard or Emergency; Standard turns into RollBack, and back, until a key is
+// condemned.
+const (
+	Standard  Strategy = "standard"
+	RollBack  Strategy = "roll-back"
+	Emergency Strategy = "emergency"
+)
+
+// Phase is the step in which a rotation stands.
+type Phase string
+
+// Phases, in the order of the standard strategy. A roll-back begins with PhaseRestore and an emergency with PhaseIssue;
+// each goes on with the phases that it has in common with the others.
+const (
+	PhasePrepare Phase = "prepare" // is everything there, is the old key accepted
+	PhaseIssue   Phase = "issue"   // the new key is minted and stored as pending
+	PhaseProve   Phase = "prove"   // the provider accepts it
+	PhaseCanary  Phase = "canary"  // the first bindings use it
+	PhaseRestore Phase = "restore" // roll-back only: the old key is enabled and proven again
+	PhasePromote Phase = "promote" // it is current in the store
+	PhaseDeploy  Phase = "deploy"  // every binding is told
+	PhaseVerify  Phase = "verify"  // every binding is seen on it and works
+	PhaseSoak    Phase = "soak"    // both keys live until nobody uses the other one
+	PhaseDisable Phase = "disable" // the other key is switched off where that can be undone
+	PhaseRetire  Phase = "retire"  // it is revoked
+	PhaseConfirm Phase = "confirm" // it is proven dead
+	PhaseFinish  Phase = "finish"  // its value leaves the store
+)
+
+// Status is where a credential stands. It marshals to JSON and holds no secret.
+type Status struct {
+	Credential string    `json:"credential"`
+	Generation int       `json:"generation,omitzero"` // of the current key; zero: none yet
+	IssuedAt   time.Time `json:"issued_at,omitzero"`  // of the current key
+	Due        time.Time `json:"due,omitzero"`        // when the next rotation is due
+	Open       *Record   `json:"open,omitzero"`       // the rotation in progress, if any
+	Last       *Record   `json:"last,omitzero"`       // the last one that ended
+	Needs      []Need    `json:"needs,omitzero"`      // what stands between Open and its end
+	Debts      []Debt    `json:"debts,omitzero"`      // keys that should be dead and are not proven so
+	HeldUntil  time.Time `json:"held_until,omitzero"` // see Rotator.Hold
+	Next       time.Time `json:"next"`                // when there is something to do; never zero
+}
+
+// Delay is the time until Next, at least one second: what to give to a queue or a reconcile loop.
+func (s Status) Delay() time.Duration { return max(time.Until(s.Next), time.Second) }
+
+// Need is one thing that the open rotation waits for.
+type Need struct {
+	ID    string    `json:"id"` // for Answer.Need; stable while the need lasts
+	Kind  NeedKind  `json:"kind"`
+	Name  string    `json:"name,omitzero"`  // of the binding, if it is one
+	Until time.Time `json:"until,omitzero"` // when it is looked at again
+	Text  string    `json:"text"`           // for people; for a person: the instructions
+	Verbs []Verb    `json:"verbs,omitzero"` // the answers that Resolve takes; none: it settles by itself (or, for a key, by Supply)
+}
+
+// NeedKind is the kind of a Need.
+type NeedKind string
+
+// Kinds of needs.
+const (
+	NeedTime     NeedKind = "time"     // overlap, lag, propagation
+	NeedQuiet    NeedKind = "quiet"    // the old key is still in use, or the evidence is too old
+	NeedConsumer NeedKind = "consumer" // a rollout, a job that still runs
+	NeedPerson   NeedKind = "person"   // a fact or an act that only a person can give
+	NeedRetry    NeedKind = "retry"    // something failed: Record.Problem
+	NeedRelease  NeedKind = "release"  // see Rotator.Hold
+)
+
+// Record is the account of one rotation, open or ended. It marshals to JSON and holds no secret.
+type Record struct {
+	ID            string           `json:"id"`
+	Credential    string           `json:"credential"`
+	Strategy      Strategy         `json:"strategy"`
+	Phase         Phase            `json:"phase"`
+	Outcome       Outcome          `json:"outcome"`
+	Generation    int              `json:"generation"`       // of the new key
+	OldID         string           `json:"old_id,omitzero"`  // of the key that was current at the beginning
+	NewID         string           `json:"new_id,omitzero"`  // of the key that takes over
+	Reason        string           `json:"reason,omitzero"`  // why it began
+	Actor         string           `json:"actor"`            // who began it
+	Trigger       string           `json:"trigger,omitzero"` // Trigger.ID
+	Incident      string           `json:"incident,omitzero"`
+	Consumers     []ConsumerRecord `json:"consumers,omitzero"`
+	Problem       *Error           `json:"problem,omitzero"` // what stands in the way now, or ended it
+	BeganAt       time.Time        `json:"began_at"`
+	EndedAt       time.Time        `json:"ended_at,omitzero"`
+	IssuedAt      time.Time        `json:"issued_at,omitzero"`   // the new key, by the engine's clock
+	RevokedAt     time.Time        `json:"revoked_at,omitzero"`  // the first revocation was sent
+	DeployedAt    time.Time        `json:"deployed_at,omitzero"` // the last consumer was told
+	DeadAt        time.Time        `json:"dead_at,omitzero"`     // every key that had to die was proven dead
+	Deadline      time.Time        `json:"deadline,omitzero"`    // of an emergency: when the revocation had to be sent
+	DeadlineMet   bool             `json:"deadline_met,omitzero"`
+	Outage        time.Duration    `json:"outage,omitzero"`         // the longest of a consumer; nanoseconds
+	RollbackUntil time.Time        `json:"rollback_until,omitzero"` // a roll-back is possible until here at least; zero: not any more
+	RollbackTakes time.Duration    `json:"rollback_takes,omitzero"` // from its decision until every consumer was back; nanoseconds
+	Timeline      []Moment         `json:"timeline,omitzero"`
+}
+
+// Moment is one line of a timeline.
+type Moment struct {
+	At    time.Time `json:"at"`
+	Phase Phase     `json:"phase,omitzero"`
+	Actor string    `json:"actor,omitzero"` // a person who asked or answered
+	Text  string    `json:"text"`
+}
+
+// Outcome of a rotation.
+type Outcome string
+
+// Outcomes.
+const (
+	Unfinished Outcome = ""
+	Rotated    Outcome = "rotated"
+	RolledBack Outcome = "rolled-back"
+	TakenOver  Outcome = "taken-over" // by an emergency, which has a Record of its own
+)
+
+// ConsumerRecord is the progress of one binding.
+type ConsumerRecord struct {
+	Name       string        `json:"name"`
+	DeployedAt time.Time     `json:"deployed_at,omitzero"` // Deploy returned nil
+	ObservedAt time.Time     `json:"observed_at,omitzero"` // every instance was seen on the key
+	VerifiedAt time.Time     `json:"verified_at,omitzero"` // its Verifier returned nil
+	Proof      string        `json:"proof,omitzero"`       // observed, quiet, attested by ...
+	Outage     time.Duration `json:"outage,omitzero"`      // from the revocation until it worked again; nanoseconds
+	Problem    *Error        `json:"problem,omitzero"`
+}
+
+// Debt is a key that should be dead and is not proven so.
+type Debt struct {
+	ID      string    `json:"id"`  // for Answer.Need, with VerbSettle
+	Key     Key       `json:"key"` // Secret is zero
+	Since   time.Time `json:"since"`
+	Problem *Error    `json:"problem,omitzero"`
+}
