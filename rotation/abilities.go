@@ -102,6 +102,12 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Validator is anything given to a Credential that can say, without I/O, whether it was configured right. New and Register
+// ask it and name the field it stands in.
+type Validator interface {
+	Validate() error
+}
+
 // Enumerator is a SecretStore that can list its names, to compare with the inventory.
 type Enumerator interface {
 	Names(ctx context.Context) ([]string, error)

@@ -1,0 +1,318 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Advance begins a rotation of name if one is due, carries on the one that is open, and settles debts: everything that can
+// be done now. It never sleeps. If another process is driving, it returns that status and no error.
+func (r *Rotator) Advance(ctx context.Context, name string) (Status, error) {
+	return r.advance(ctx, name, nil)
+}
+
+// Rotate is Advance with a rotation that begins now, due or not. If one is open, or ended that was begun under the same
+// Trigger.ID, it joins that one. It takes as long as issuing, proving and the first deployments take.
+func (r *Rotator) Rotate(ctx context.Context, name string, t Trigger) (Status, error) {
+	return r.advance(ctx, name, &command{quiet: true, do: func(d *drive) error {
+		if d.st.Run != nil || t.ID != "" && d.st.triggered(t.ID) {
+			return nil
+		}
+		if d.held() {
+			return nil
+		}
+		d.begin(Standard, t.Reason, t.ID)
+		return nil
+	}})
+}
+
+// triggered reports whether a rotation that ended was begun under the trigger.
+func (st *state) triggered(id string) bool {
+	for _, e := range st.Ended {
+		if e.Record.Trigger == id {
+			return true
+		}
+	}
+	return false
+}
+
+// command is what a method does before the rotation is carried on. It needs the lease: while another process drives, it
+// fails with ErrConflict, unless it is quiet.
+type command struct {
+	quiet bool // joining whoever drives is good enough
+	early bool // before the store is looked at: what a person decides may concern just that
+	do    func(*drive) error
+}
+
+// advance takes the lease, does what can be done, and gives the lease back.
+func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Status, error) {
+	reg, err := r.registration(name)
+	if err != nil {
+		return Status{Credential: name, Next: time.Now()}, err
+	}
+	if err := r.recordLate(ctx, reg); err != nil {
+		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
+	}
+	if cmd == nil {
+		_, st, err := r.load(ctx, name)
+		if err != nil {
+			return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
+		}
+		if st.Lease == nil && st.idle(reg, time.Now()) {
+			return st.status(reg), nil
+		}
+	}
+	d, st, err := r.acquire(ctx, reg, false)
+	if err != nil {
+		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
+	}
+	if d == nil {
+		if cmd != nil && !cmd.quiet {
+			return st.status(reg), busy(name, st.Lease)
+		}
+		return st.status(reg), nil
+	}
+	err = d.do(cmd)
+	return d.st.status(reg), err
+}
+
+// drive is one Advance of one credential by the owner of its lease.
+type drive struct {
+	r        *Rotator
+	ctx      context.Context
+	reg      *registration
+	st       *state
+	revision int64 // of the journal's entry
+	began    time.Time
+
+	savedFrom, savedTo time.Time // around the last save, by this machine's clock
+
+	home     string        // the installation's id
+	doc      Versions      // what the store holds
+	loaded   bool          // doc is as it was after the last write
+	fresh    *facts        // what was observed in this Advance; nil after every effect on a presenter or a key
+	asked    []Need        // what the last Advance waited for
+	verdict  *Answer       // a person's word on drift, for recognise
+	supplied *Key          // a person's key, instead of a call of Issue
+	leaked   map[int64]Key // values that the caller of Emergency named
+	kills    *kills        // revocations of an emergency that are under way
+	unkilled []error       // those that failed in this Advance
+}
+
+// do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.
+func (d *drive) do(cmd *command) error {
+	err := d.work(cmd)
+	if err != nil && !errors.Is(err, errLost) && d.emergency() {
+		d.st.Run.IssueTried = true // whatever keeps the successor away does not keep the compromised key alive
+		d.obligations()
+	}
+	d.fold(true)
+	if errors.Is(err, errLost) {
+		return d.ejected(cmd)
+	}
+	var wait *waiting
+	switch {
+	case errors.As(err, &wait):
+		d.wait(wait)
+		err = nil
+	case err != nil:
+		err = d.trouble(err)
+	}
+	d.deliver()
+	if rel := d.release(); rel != nil && !errors.Is(rel, errLost) {
+		return errors.Join(append(d.unkilled, err, rel)...)
+	} else if rel != nil {
+		return d.ejected(cmd)
+	}
+	return errors.Join(append(d.unkilled, err)...)
+}
+
+// ejected reads the state of whoever drives now.
+func (d *drive) ejected(cmd *command) error {
+	_, st, err := d.r.load(d.ctx, d.reg.Name)
+	if err != nil {
+		return err
+	}
+	d.st = st
+	if cmd != nil && !cmd.quiet && st.Lease != nil {
+		return busy(d.reg.Name, st.Lease)
+	}
+	return nil
+}
+
+// work checks everything that may have changed since the last Advance, and then takes the steps of the open rotation.
+func (d *drive) work(cmd *command) error {
+	d.asked, d.st.Needs, d.st.Problem = d.st.Needs, nil, nil
+	home, err := d.r.installationID(d.ctx)
+	if err != nil {
+		return err
+	}
+	d.home = home
+	d.st.Outbox.know(d.r.cfg.Sinks, d.began)
+	d.obligations()
+	if err := d.checkClock(); err != nil {
+		return err
+	}
+	if cmd != nil && cmd.early {
+		if err := cmd.do(d); err != nil {
+			return &refusal{err}
+		}
+	}
+	if d.held() && !d.emergency() {
+		return &waiting{needs: []Need{d.releaseNeed()}}
+	}
+	if err := d.recognise(); err != nil {
+		return err
+	}
+	if cmd != nil && !cmd.early {
+		if err := cmd.do(d); err != nil {
+			return &refusal{err}
+		}
+	}
+	if err := d.checkRegistration(); err != nil {
+		return err
+	}
+	d.payDebts()
+	if d.st.Run == nil && !dueAt(d.reg, d.st.key(d.st.Current)).After(d.began) && cmd == nil {
+		d.begin(Standard, d.dueReason(), "")
+	}
+	return d.steps()
+}
+
+// steps takes one step after the other until one has to wait, fails, or the rotation has ended.
+func (d *drive) steps() error {
+	for d.st.Run != nil {
+		if d.ctx.Err() != nil {
+			return nil // the process is ending; whoever comes next carries on here
+		}
+		d.obligations()
+		run := d.st.Run
+		err := stepOf(run.Strategy, run.Phase).do(d)
+		if d.emergency() && run.Phase == PhaseIssue && !run.IssueTried {
+			run.IssueTried = true
+			if err != nil && !errors.Is(err, errLost) {
+				d.obligations() // no successor in time: the key dies regardless, and that may free a slot
+				d.fold(true)
+				continue
+			}
+		}
+		var t *turn
+		switch {
+		case errors.As(err, &t):
+			if err := t.take(d); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		default:
+			d.st.Retry = retry{}
+			if d.st.Run == run { // finish has ended it
+				run.next()
+			}
+		}
+	}
+	d.st.Retry = retry{}
+	return nil
+}
+
+// waiting is what a step returns when it cannot go on now although nothing is wrong.
+type waiting struct {
+	needs []Need
+	again bool // nothing announces the change: look again, less and less often
+}
+
+func (w *waiting) Error() string { return fmt.Sprintf("waiting for %d facts", len(w.needs)) }
+
+// turn is what a step returns when the rotation goes on somewhere else than at the next step.
+type turn struct {
+	take func(*drive) error
+	why  string
+}
+
+func (t *turn) Error() string { return t.why }
+
+// to turns to another phase of the same strategy.
+func to(p Phase, why string) error {
+	return &turn{why: why, take: func(d *drive) error {
+		d.st.Run.Phase = p
+		return nil
+	}}
+}
+
+// refusal is an error of the caller: nothing is wrong with the credential, and nothing is to be retried.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// wait records what the rotation waits for, and tells people when it becomes their turn.
+func (d *drive) wait(w *waiting) {
+	d.st.Needs = append(d.st.Needs, w.needs...)
+	for _, n := range w.needs {
+		if n.Kind == NeedPerson && !slices.ContainsFunc(d.asked, func(a Need) bool { return a.ID == n.ID }) {
+			d.emit(Event{Kind: EventWaiting, Level: slog.LevelWarn, Consumer: n.Name, Problem: d.st.Problem, Text: n.Text})
+		}
+	}
+	if w.again {
+		d.st.Retry = d.backoff(d.st.Retry, nil)
+	} else {
+		d.st.Retry = retry{}
+	}
+	if p := d.st.Problem; p != nil {
+		d.place(p)
+		d.report(p)
+	} else {
+		d.st.Cause = ""
+	}
+}
+
+// trouble records what went wrong, once for each cause, and when to try again.
+func (d *drive) trouble(err error) error {
+	var no *refusal
+	if errors.As(err, &no) {
+		return no.error
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Err: hide(err)}
+	}
+	d.place(e)
+	d.st.Retry = d.backoff(d.st.Retry, err)
+	d.st.Problem = e
+	d.st.Needs = append(d.st.Needs, d.holdNeed(e))
+	d.report(e)
+	return e
+}
+
+// report tells people of a trouble that is new.
+func (d *drive) report(e *Error) {
+	if cause := e.cause(); cause != d.st.Cause {
+		d.st.Cause = cause
+		d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: e.Consumer, Problem: e, Text: e.Error()})
+		d.r.cfg.Logger.LogAttrs(d.ctx, slog.LevelWarn, "rotation in trouble", slog.String("credential", d.reg.Name), slog.String("problem", e.Error()))
+	}
+}
+
+// place says where a trouble belongs.
+func (d *drive) place(e *Error) {
+	e.Credential = d.reg.Name
+	if d.st.Run != nil {
+		e.Rotation, e.Phase = d.st.Run.ID, d.st.Run.Phase
+	}
+}
+
+// cause tells one trouble from another: the same one again is not told again.
+func (e *Error) cause() string {
+	return fmt.Sprint(e.Rotation, "|", e.Phase, "|", e.Consumer, "|", e.Diagnosis)
+}
+
+// emergency reports whether the open rotation is one.
+func (d *drive) emergency() bool { return d.st.Run != nil && d.st.Run.Strategy == Emergency }
+
+func (d *drive) held() bool { return d.st.Hold != nil && d.st.Hold.Until.After(d.began) }

@@ -1,0 +1,70 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// cadence is the age at which a key of a type is due, at standard and at high risk.
+var cadence = map[Type]struct{ standard, high time.Duration }{
+	APIKey:         {90 * day, 30 * day},
+	OAuthClient:    {180 * day, 90 * day},
+	ServiceAccount: {90 * day, 30 * day},
+	Database:       {90 * day, 30 * day},
+}
+
+// scopeCadence is the age at which a key of a scope is due.
+var scopeCadence = map[Scope]time.Duration{
+	ScopeReadOnly: 365 * day,
+	ScopeWrite:    182 * day,
+	ScopeBroad:    91 * day,
+	ScopeFull:     91 * day,
+}
+
+// emergencyDelay is how long after the confirmation of a compromise its revocation may be sent.
+func emergencyDelay(t Type) time.Duration {
+	if t == Database {
+		return 4 * time.Hour
+	}
+	return 15 * time.Minute // "immediate"
+}
+
+func types() []Type { return slices.Sorted(maps.Keys(cadence)) }
+
+// MaxAge is the age at which a key is due: Policy.MaxAge if it is set, else the shortest that Type, Risk and Scope ask for.
+func (c Credential) MaxAge() time.Duration {
+	if c.Policy.MaxAge > 0 {
+		return c.Policy.MaxAge
+	}
+	byType := cadence[c.Type].standard
+	if c.Risk == HighRisk {
+		byType = cadence[c.Type].high
+	}
+	return min(byType, scopeCadence[c.Scope])
+}
+
+// dueAt is when the current key has to be replaced: at its maximal age, and in time before it expires. A key without a
+// date counts as overdue.
+func dueAt(reg *registration, current *keyState) time.Time {
+	if current == nil || current.Key.IssuedAt.IsZero() {
+		return time.Time{}
+	}
+	due := current.Key.IssuedAt.Add(reg.MaxAge)
+	if end := current.Key.ExpiresAt; !end.IsZero() {
+		_, lag := reg.slowest()
+		last := end.Add(-(reg.Policy.Overlap + reg.Policy.Quiet + lag))
+		if half := current.Key.IssuedAt.Add(end.Sub(current.Key.IssuedAt) / 2); last.Before(half) {
+			last = half // a short-lived key is not replaced the moment it is made
+		}
+		if last.Before(due) {
+			due = last
+		}
+	}
+	return due
+}

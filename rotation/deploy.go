@@ -1,0 +1,288 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sync/errgroup"
+)
+
+// canary brings the pending key to the first consumers and looks whether they work with it, before anybody who reads the
+// store can.
+func (d *drive) canary() error {
+	run := d.st.Run
+	if run.NoOverlap {
+		return nil // nothing left to protect, and no time to lose
+	}
+	var first []*consumerState
+	for _, b := range d.reg.Bindings[:d.reg.Policy.Canaries] {
+		first = append(first, run.consumer(b.Name))
+	}
+	if err := d.deploy(first, RolePending); err != nil {
+		return err
+	}
+	return d.adopted(first)
+}
+
+// promote makes the target current in the store: for whoever reads it, that is the deployment.
+func (d *drive) promote() error {
+	run, st := d.st.Run, d.st
+	key := st.key(run.Target)
+	if key.Presented = true; run.Target == run.New {
+		run.Promoted = true
+	}
+	already := st.Current == run.Target
+	st.Current = run.Target
+	d.fresh = nil
+	meta := map[string]string{
+		"rotated_at": timeText(run.BeganAt),
+		"rotated_by": run.Actor,
+		"version":    strconv.Itoa(key.Key.Generation),
+	}
+	if d.emergency() {
+		meta["emergency_rotation"], meta["incident_reference"] = "true", run.Incidents[len(run.Incidents)-1]
+	}
+	if err := d.project(meta); err != nil {
+		return err
+	}
+	if !already {
+		d.emit(Event{Kind: EventPromoted, Text: key.Key.String() + " is current in the store"})
+	}
+	return nil
+}
+
+// deployAll brings the target to every consumer.
+func (d *drive) deployAll() error { return d.deploy(d.st.Run.Consumers, RoleCurrent) }
+
+// verifyAll waits until every consumer is seen on the target and works.
+func (d *drive) verifyAll() error {
+	run := d.st.Run
+	if err := d.adopted(run.Consumers); err != nil {
+		return err
+	}
+	if run.Strategy == RollBack && run.BackTakes == 0 {
+		run.BackTakes = time.Since(run.RollBackAt)
+		d.note(levelOf(run.BackTakes > d.reg.Policy.Rollback), fmt.Sprintf("every consumer is back on the old key, after %v", run.BackTakes.Round(time.Millisecond)))
+	}
+	return nil
+}
+
+// pendingDeploy are the consumers that have to be told. role distinguishes the canaries' first deployment from the one after
+// the promotion, which carries the same ID: where the consumer is stamped, the second does nothing.
+func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumerState {
+	run := d.st.Run
+	var todo []*consumerState
+	for _, c := range consumers {
+		if d.reg.binding(c.Name) == nil || run.untouched(c) {
+			continue
+		}
+		told := c.Acked == run.Target && c.Sent == run.Target && (c.Role == role || c.Role == RoleCurrent)
+		if !told {
+			todo = append(todo, c)
+		}
+	}
+	return todo
+}
+
+// deploy tells consumers, wave after wave, each wave's intent journaled first: a consumer that was to be told counts as told.
+func (d *drive) deploy(consumers []*consumerState, role Role) error {
+	run := d.st.Run
+	todo := d.pendingDeploy(consumers, role)
+	wave := d.reg.Policy.Parallel
+	if d.emergency() || run.NoOverlap || d.deadlineNear() {
+		wave = max(len(todo), 1)
+	}
+	for group := range slices.Chunk(todo, wave) {
+		for _, c := range group {
+			c.Sent = run.Target
+		}
+		d.st.key(run.Target).Presented = true
+		d.fresh = nil
+		if err := d.save(); err != nil {
+			return err
+		}
+		if err := d.tell(group, role); err != nil {
+			return err
+		}
+		if d.ctx.Err() != nil {
+			break
+		}
+	}
+	if len(d.pendingDeploy(consumers, role)) > 0 {
+		return &waiting{}
+	}
+	return nil
+}
+
+// tell deploys to one wave at the same time.
+func (d *drive) tell(group []*consumerState, role Role) error {
+	key := d.value(d.st.Run.Target)
+	results := make([]error, len(group))
+	var g errgroup.Group
+	for i, c := range group {
+		b, req := d.reg.binding(c.Name), d.request(c, key, role)
+		g.Go(func() error {
+			results[i] = guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return b.Consumer.Deploy(ctx, req) })
+			return nil
+		})
+	}
+	_ = g.Wait() // the results hold the errors: each consumer has its own
+	return d.told(group, results, role)
+}
+
+func (d *drive) request(c *consumerState, key Key, role Role) DeployRequest {
+	return DeployRequest{
+		ID:         fmt.Sprintf("%s/%s/%d", d.st.Run.ID, c.Name, key.Serial),
+		Credential: d.reg.Name, Consumer: c.Name, Key: key, Role: role,
+		Emergency: d.emergency() || d.st.Run.NoOverlap,
+	}
+}
+
+// told records what the consumers of a wave answered.
+func (d *drive) told(group []*consumerState, results []error, role Role) error {
+	run := d.st.Run
+	var needs []Need
+	var failed *multierror.Error
+	for i, c := range group {
+		err := results[i]
+		if errors.Is(err, ErrManual) && c.Done == run.Target {
+			err = nil // a person said that it is done
+		}
+		switch {
+		case err == nil:
+			c.Acked, c.AckedAt, c.Role, c.Problem = run.Target, time.Now(), role, nil
+			run.DeployedAt = c.AckedAt
+			d.emit(Event{Kind: EventDeployed, Consumer: c.Name, Text: c.Name + " was given " + d.st.key(run.Target).Key.String()})
+		case errors.Is(err, ErrManual):
+			needs = append(needs, d.personNeed("deploy", c.Name, c.Name+": "+publicText(err), VerbDone, VerbRollBack))
+		case errors.Is(err, ErrNotYet):
+			needs = append(needs, Need{ID: d.needID("deploy/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": the deployment is under way"})
+		default:
+			c.Problem = &Error{Consumer: c.Name, Evidence: "it was not given the key", Err: hide(err)}
+			failed = multierror.Append(failed, c.Problem)
+		}
+	}
+	if err := failed.ErrorOrNil(); err != nil {
+		return d.failing(&Error{Consumer: nameOfFirst(group, results), Evidence: fmt.Sprintf("%d of %d deployments failed", failed.Len(), len(group)), Err: err})
+	}
+	if len(needs) > 0 {
+		return d.slowly(needs)
+	}
+	run.Failing = time.Time{}
+	return nil
+}
+
+func nameOfFirst(group []*consumerState, results []error) string {
+	for i, c := range group {
+		if c.Problem != nil && results[i] != nil {
+			return c.Name
+		}
+	}
+	return ""
+}
+
+// failing counts the patience with deployments and verifications that fail. When it is used up a standard rotation turns
+// back; a roll-back and an emergency have nowhere to turn to, and go on trying.
+func (d *drive) failing(err error) error {
+	run := d.st.Run
+	if run.Failing.IsZero() {
+		run.Failing = time.Now()
+	}
+	_, lag := d.reg.slowest()
+	if run.Strategy == Standard && !run.NoOverlap && time.Since(run.Failing) >= d.reg.Policy.Patience+lag {
+		return turnBack(publicText(err), err)
+	}
+	return err
+}
+
+// slowly waits for consumers that are under way, as long as patience lasts; for a person without an end.
+func (d *drive) slowly(needs []Need) error {
+	for _, n := range needs {
+		if n.Kind != NeedPerson {
+			if err := d.failing(&Error{Diagnosis: VerificationTimeout, Consumer: n.Name, Evidence: "its deployment did not come to an end"}); err != nil {
+				var t *turn
+				if errors.As(err, &t) {
+					return err
+				}
+			}
+			break
+		}
+	}
+	return d.again(needs...)
+}
+
+// adopted returns nil once each of the consumers works and, where it can be seen, uses the target. What nothing can see is
+// left to the gate.
+func (d *drive) adopted(consumers []*consumerState) error {
+	run := d.st.Run
+	seen := d.look(consumers, run.Target)
+	var needs []Need
+	var failed *multierror.Error
+	for _, c := range consumers {
+		s, b := seen[c.Name], d.reg.binding(c.Name)
+		if b == nil || run.untouched(c) {
+			continue
+		}
+		canary := run.Phase == PhaseCanary
+		lagEnd := c.AckedAt.Add(b.Lag)
+		switch {
+		case s.Verifiable && s.VerifyErr != nil && !lagEnd.After(time.Now()):
+			failed = multierror.Append(failed, c.Problem)
+		case s.Verifiable && s.VerifyErr != nil:
+			needs = append(needs, Need{ID: d.needID("verify/" + c.Name), Kind: NeedConsumer, Name: c.Name, Until: lagEnd, Text: c.Name + ": it is not seen working yet"})
+		case s.Observable && !s.OnTarget && canary && c.Problem != nil:
+			failed = multierror.Append(failed, c.Problem)
+		case s.Observable && !s.OnTarget:
+			needs = append(needs, Need{ID: d.needID("observe/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": it is not seen on the new key yet", Verbs: []Verb{VerbRollBack}})
+			d.st.Problem = c.Problem
+		}
+	}
+	if err := failed.ErrorOrNil(); err != nil {
+		first := failed.Errors[0].(*Error)
+		return d.failing(&Error{Consumer: first.Consumer, Diagnosis: first.Diagnosis, Evidence: fmt.Sprintf("%d of %d consumers do not work with the key they were given", failed.Len(), len(consumers)), Action: first.Action, Err: err})
+	}
+	run.Failing = time.Time{}
+	if len(needs) > 0 {
+		return d.again(needs...)
+	}
+	return nil
+}
+
+// restore makes sure that the old key can be gone back to: enabled, settled, proven.
+func (d *drive) restore() error {
+	run := d.st.Run
+	old := d.st.key(run.Old)
+	if n := d.st.key(run.New); n == nil || !n.Presented {
+		return nil // nobody left the old key
+	}
+	if !old.DisableSent.IsZero() {
+		if err := d.enable(old); err != nil {
+			return err
+		}
+		settled := old.DisableSent.Add(d.r.settle(d.reg))
+		if settled.After(time.Now()) {
+			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables the old key can still land"}}}
+		}
+	}
+	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
+	switch {
+	case err == nil:
+		old.DisableSent, old.DisabledAt = time.Time{}, time.Time{}
+		return nil
+	case errors.Is(err, ErrRejected):
+		return &turn{why: "the old key is dead", take: func(d *drive) error {
+			d.st.Run.NoOverlap = true
+			return d.forward("the old key is not accepted any more")
+		}}
+	default:
+		return &Error{Evidence: "it is not known whether the old key is accepted", Err: hide(err)}
+	}
+}

@@ -1,0 +1,252 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+)
+
+// drift is how a store differs from what the journal expects.
+type drift int
+
+const (
+	driftNone     drift = iota
+	driftLabels         // our own late or interrupted write: written again
+	driftPutBack        // somebody made the replaced key current again
+	driftUnknown        // somebody made a key current that no record names
+	driftRestored       // the store came back from a backup
+	driftForeign        // another installation writes here
+	driftBehind         // the journal came back from a backup, or lost this credential
+)
+
+// judge compares a store's document with the journal. It decides nothing: see the rules in recognise.
+func judge(st *state, doc Versions, home string) drift {
+	s, ours := parseStamp(doc.Stamp)
+	switch {
+	case doc.Stamp != "" && (!ours || s.Installation != home):
+		return driftForeign
+	case ours && s.Epoch > st.Epoch:
+		return driftBehind
+	case ours && slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial > st.LastSerial }):
+		return driftBehind
+	case !ours && !st.Claimed:
+		return driftNone // nothing of ours was ever written
+	}
+	var current *StoredKey
+	for i, k := range doc.Keys {
+		if k.Role == RoleCurrent {
+			current = &doc.Keys[i]
+		}
+	}
+	switch {
+	case current != nil && st.key(current.Key.Serial) == nil:
+		return driftUnknown
+	case ours && s.Epoch < st.StoreEpoch:
+		return driftRestored
+	}
+	want := st.roles()
+	for _, k := range doc.Keys {
+		w, known := want[k.Key.Serial]
+		if !known || w.Role == k.Role && w.Compromised == k.Compromised {
+			continue
+		}
+		if !st.Writing && k.Role == RoleCurrent && w.Role == RolePrevious {
+			return driftPutBack
+		}
+		return driftLabels
+	}
+	return driftNone
+}
+
+// recognise reads the store and applies the rules for what it finds. It never overwrites blindly and never revokes.
+func (d *drive) recognise() error {
+	if err := d.read(); err != nil {
+		return err
+	}
+	d.adoptStored()
+	found := judge(d.st, d.doc, d.home)
+	if d.verdict != nil {
+		verdict := d.verdict
+		d.verdict = nil
+		return d.settleDrift(found, *verdict)
+	}
+	if err := d.applyDrift(found); err != nil {
+		return err
+	}
+	d.recordStrangers()
+	return d.missingValues()
+}
+
+// adoptStored takes the key of an open attempt that reached the store although its record did not.
+func (d *drive) adoptStored() {
+	run := d.st.Run
+	if run == nil {
+		return
+	}
+	for _, a := range run.Attempts {
+		if a.Fate != fateOpen || d.st.key(a.Serial) != nil {
+			continue
+		}
+		if k := d.value(a.Serial); !k.IsZero() && k.Name == a.Name && !a.Chosen {
+			d.stored(a, k)
+		}
+	}
+}
+
+func (d *drive) applyDrift(found drift) error {
+	switch found {
+	case driftForeign:
+		return &Error{Diagnosis: ForeignOwner, Evidence: "the stored keys bear the stamp of another installation", Action: "rotate this credential from one journal only; if this is the one, answer with adopt"}
+	case driftBehind:
+		return &Error{Diagnosis: JournalBehind, Evidence: "the store is newer than the journal: the journal was restored from a backup, or lost this credential", Action: "restore the newest journal, or answer with adopt to go on from what the store holds"}
+	case driftUnknown:
+		return d.unknownCurrent()
+	case driftPutBack:
+		if d.emergency() {
+			return d.project(nil)
+		}
+		return &Error{Diagnosis: Drift, Evidence: "the replaced key was made current again, by somebody else", Action: "answer with roll-back, or with reassert"}
+	case driftRestored:
+		return d.restored()
+	case driftLabels:
+		return d.project(nil)
+	}
+	if d.st.Current == 0 && d.st.Run == nil {
+		d.meetCurrent()
+	}
+	if s, ours := parseStamp(d.doc.Stamp); ours && s.Installation == d.home {
+		d.st.Claimed = true
+	}
+	return nil
+}
+
+// meetCurrent takes the key that is in use today under rotation. Its id, if it has one, was named by whoever put it there.
+func (d *drive) meetCurrent() {
+	for _, k := range d.doc.Keys {
+		if k.Role != RoleCurrent || k.Key.Secret.IsZero() {
+			continue
+		}
+		named := ""
+		if k.Key.ID != "" {
+			named = "seeded"
+		}
+		ks := d.st.add(k.Key, max(k.Key.Generation, 1), d.reg.parts.Issuer, named)
+		ks.Stored, ks.Presented = true, true
+		d.st.Current = ks.Key.Serial
+		d.number()
+	}
+}
+
+// unknownCurrent handles a current key that no record names. If it is dead and ours is not, ours is put back; if it lives, a
+// person rotated by hand, and a person decides.
+func (d *drive) unknownCurrent() error {
+	stranger := d.doc.currentKey()
+	ours := d.value(d.st.Current)
+	err := d.verify(stranger)
+	if errors.Is(err, ErrRejected) || d.emergency() {
+		d.note(slog.LevelWarn, "the store's current key is none of ours and not accepted")
+		d.strangers(true)
+		if !ours.IsZero() && d.verify(ours) == nil {
+			return d.project(nil)
+		}
+		return nil // missingValues goes on from here: ours is lost
+	}
+	return &Error{Diagnosis: Drift, Evidence: fmt.Sprintf("the store's current key, %s, is none that this library issued", stranger), Action: "answer with adopt if the key was replaced by hand, with reassert if that was a mistake", Err: hide(err)}
+}
+
+// restored handles a store that came back from a backup.
+func (d *drive) restored() error {
+	d.note(slog.LevelWarn, "the store was restored from a backup")
+	if ours := d.value(d.st.Current); !ours.IsZero() {
+		if err := d.verify(ours); err != nil && !errors.Is(err, ErrRejected) {
+			return &Error{Evidence: "the store was restored from a backup, and it is not known whether its keys are accepted", Err: hide(err)}
+		} else if err == nil {
+			d.strangers(false)
+			return d.project(nil)
+		}
+	}
+	d.st.StoreEpoch = 0
+	return nil
+}
+
+// recordStrangers makes debts of keys in the store that no record names: a person looks at them, nothing kills them.
+func (d *drive) recordStrangers() { d.strangers(false) }
+
+func (d *drive) strangers(current bool) {
+	keys := slices.Clone(d.doc.Keys)
+	for i := range keys {
+		k := &keys[i]
+		if d.st.key(k.Key.Serial) != nil || k.Role == RoleCurrent && !current {
+			continue
+		}
+		ks := d.st.add(k.Key, k.Key.Generation, d.reg.parts.Issuer, "")
+		ks.Stored = true
+		k.Key.Serial, k.Role = ks.Key.Serial, RoleRetiring
+		d.owe(ks, &Error{Diagnosis: UnknownKey, Evidence: "found in the store as " + string(k.Role) + "; no record names it", Action: "look at the provider, end it there, and answer with settle"})
+	}
+	d.doc.Keys = keys
+}
+
+// missingValues handles keys whose value the store has lost.
+func (d *drive) missingValues() error {
+	for _, k := range slices.Clone(d.st.Keys) {
+		if !k.Stored || !d.value(k.Key.Serial).IsZero() {
+			continue
+		}
+		k.Stored = false
+		if !k.DeadAt.IsZero() {
+			continue
+		}
+		d.note(slog.LevelWarn, fmt.Sprintf("the store has lost the value of %s", k.Key))
+		if err := d.valueLost(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// valueLost goes on without a value that nobody can present any more once the presenters have let go of it.
+func (d *drive) valueLost(k *keyState) error {
+	run := d.st.Run
+	switch serial := k.Key.Serial; {
+	case run == nil && serial == d.st.Current:
+		d.begin(Standard, "the value of the current key was lost", "")
+	case run == nil || serial != run.Target:
+		// A victim, or the old key before the promotion: forward is the only way, and the way we are going.
+	case run.irreversible(d.st) || run.Strategy == Emergency:
+		d.abandon(k)
+	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && d.st.Current == serial:
+		k.Condemned = true
+		d.rollBack("the value of the new key was lost")
+	default:
+		d.abandon(k)
+	}
+	return nil
+}
+
+// abandon gives up the target and goes back to issuing another one.
+func (d *drive) abandon(k *keyState) {
+	run := d.st.Run
+	k.Condemned = true
+	if !slices.Contains(run.Victims, k.Key.Serial) {
+		run.Victims = append(run.Victims, k.Key.Serial)
+	}
+	if run.Strategy == RollBack {
+		run.Strategy = Standard
+	}
+	run.Target, run.New, run.Phase = 0, 0, PhaseIssue
+}
+
+// currentKey is the key that readers of the store see, whoever put it there.
+func (v Versions) currentKey() Key {
+	for _, k := range v.Keys {
+		if k.Role == RoleCurrent {
+			return k.Key
+		}
+	}
+	return Key{}
+}

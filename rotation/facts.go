@@ -1,0 +1,232 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// facts is what was observed in one Advance. A key is killed on facts alone, never on what the journal remembers.
+type facts struct {
+	At        time.Time
+	Consumers map[string]sight
+	Accepted  error            // what the accepting side says of the target
+	Usage     map[int64]*Usage // of each victim; nil where the issuer reports no use
+}
+
+// sight is what was seen of one consumer.
+type sight struct {
+	Observable bool
+	OnTarget   bool      // every instance uses the target, as of a time after the deployment
+	AsOf       time.Time // of the oldest instance
+	Moved      int       // instances that do
+	Elsewhere  []string  // instances seen using another key
+	Stale      bool      // an instance was last seen before the deployment
+	ObserveErr error
+	Verifiable bool
+	VerifyErr  error
+}
+
+// readers is how many consumers are asked at the same time. Asking changes nothing; an emergency asks all at once.
+const readers = 32
+
+// observe asks every consumer of the open rotation, the accepting side and the issuer's usage figures.
+func (d *drive) observe() (*facts, error) {
+	if d.fresh != nil {
+		return d.fresh, nil
+	}
+	run := d.st.Run
+	f := &facts{At: time.Now(), Usage: map[int64]*Usage{}}
+	f.Consumers = d.look(run.Consumers, run.Target)
+	f.Accepted = d.verify(d.value(run.Target))
+	keys, listed, err := d.list()
+	if err != nil {
+		return nil, err
+	}
+	for _, victim := range d.st.victims() {
+		for _, k := range keys {
+			if listed && victim.Key.ID != "" && k.Key.ID == victim.Key.ID && !k.Usage.AsOf.IsZero() {
+				f.Usage[victim.Key.Serial] = &k.Usage
+			}
+		}
+	}
+	d.fresh = f
+	return f, nil
+}
+
+// look asks consumers which key they use and whether they work, and records what they say.
+func (d *drive) look(consumers []*consumerState, target int64) map[string]sight {
+	seen := map[string]sight{}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(readers)
+	if d.emergency() {
+		g.SetLimit(-1)
+	}
+	key := d.value(target)
+	for _, c := range consumers {
+		b := d.reg.binding(c.Name)
+		if b == nil {
+			continue
+		}
+		g.Go(func() error {
+			s := d.see(b, c, key)
+			mu.Lock()
+			defer mu.Unlock()
+			seen[c.Name] = s
+			return nil
+		})
+	}
+	_ = g.Wait() // see never fails: what could not be seen is a fact too
+	for _, c := range consumers {
+		d.remember(c, seen[c.Name], target)
+	}
+	return seen
+}
+
+// see asks one consumer.
+func (d *drive) see(b *binding, c *consumerState, key Key) sight {
+	var s sight
+	if b.Observer != nil {
+		instances, err := guarded(d.ctx, d.r.cfg.CallTimeout, b.Observer.Observe)
+		if !unsupported(err) {
+			s.Observable = true
+			s.ObserveErr = err
+			s.judge(instances, key, c.AckedAt, d.shared(key))
+		}
+	}
+	if b.Verifier != nil {
+		err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return b.Verifier.Verify(ctx, key) })
+		if !unsupported(err) {
+			s.Verifiable, s.VerifyErr = true, err
+		}
+	}
+	return s
+}
+
+// judge reads what the instances of a consumer were seen using. No instances is no evidence.
+func (s *sight) judge(instances []Instance, key Key, since time.Time, shared bool) {
+	if s.ObserveErr != nil || len(instances) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, i := range instances {
+		at := i.AsOf
+		if at.IsZero() {
+			at = now
+		}
+		if s.AsOf.IsZero() || at.Before(s.AsOf) {
+			s.AsOf = at
+		}
+		switch {
+		case !uses(i.Key, key, shared):
+			s.Elsewhere = append(s.Elsewhere, i.Name)
+		case at.Before(since):
+			s.Stale = true
+		default:
+			s.Moved++
+		}
+	}
+	s.OnTarget = len(s.Elsewhere) == 0 && !s.Stale
+}
+
+// uses compares what can be seen of a key with a key: the serial tells all, else everything that is known has to agree. A
+// shared id, of a slot that holds another live key too, tells nothing.
+func uses(seen, key Key, shared bool) bool {
+	if seen.Serial != 0 {
+		return seen.Serial == key.Serial
+	}
+	agree := false
+	if seen.Generation != 0 {
+		if seen.Generation != key.Generation {
+			return false
+		}
+		agree = true
+	}
+	if seen.ID != "" && !shared {
+		if seen.ID != key.ID {
+			return false
+		}
+		agree = true
+	}
+	return agree
+}
+
+// shared reports whether the provider uses the id of a key for another one too: then the id is a slot and no identity.
+func (d *drive) shared(key Key) bool {
+	return slices.ContainsFunc(d.st.Keys, func(k *keyState) bool {
+		return k.Key.ID == key.ID && k.Key.Serial != key.Serial && k.DeadAt.IsZero()
+	})
+}
+
+// remember records what was seen of a consumer, for its record and for people.
+func (d *drive) remember(c *consumerState, s sight, target int64) {
+	now := time.Now()
+	c.Problem = nil
+	if s.OnTarget && s.Observable {
+		if c.Observed != target {
+			c.Observed, c.ObservedAt = target, now
+		}
+	}
+	worksBefore := c.Verified == target
+	switch {
+	case !s.Verifiable || c.Acked != target:
+	case s.VerifyErr == nil:
+		if !worksBefore {
+			c.Verified, c.VerifiedAt = target, now
+			d.emit(Event{Kind: EventVerified, Consumer: c.Name, Text: c.Name + " works"})
+		}
+	default:
+		c.Problem = &Error{Consumer: c.Name, Diagnosis: verifyDiagnosis(s.VerifyErr), Evidence: "it does not work with the key it was given", Err: hide(s.VerifyErr)}
+	}
+	if p := d.adoptionProblem(c, s); p != nil {
+		c.Problem = p
+	}
+}
+
+func verifyDiagnosis(err error) Diagnosis {
+	if errors.Is(err, ErrRejected) {
+		return NewKeyRejected
+	}
+	return VerificationTimeout
+}
+
+// adoptionProblem names why a consumer that should have moved is not seen on its key; nil within its lag.
+func (d *drive) adoptionProblem(c *consumerState, s sight) *Error {
+	b := d.reg.binding(c.Name)
+	if b == nil || !s.Observable || s.OnTarget || c.AckedAt.IsZero() || time.Since(c.AckedAt) <= b.Lag {
+		return nil
+	}
+	e := &Error{Consumer: c.Name, Err: hide(s.ObserveErr)}
+	switch {
+	case s.ObserveErr != nil:
+		e.Evidence, e.Action = "it does not tell which key it uses", "look why it does not answer"
+	case s.AsOf.IsZero():
+		e.Evidence, e.Action = "it shows no instance, which is no evidence", "start it, or answer with forget when it is gone"
+	case s.Stale && len(s.Elsewhere) == 0:
+		e.Diagnosis, e.Evidence, e.Action = JobHoldsOldKey, "what is seen of it began before the deployment", "wait for its next run, or end the one that goes on"
+	case s.Moved == 0:
+		e.Diagnosis, e.Evidence, e.Action = ConsumerNotUpdated, "another key is used by "+some(s.Elsewhere), "restart it"
+	default:
+		e.Diagnosis, e.Evidence, e.Action = PartialRollout, fmt.Sprintf("%d instances have moved, another key is used by %s", s.Moved, some(s.Elsewhere)), "wait for the rollout, or restart them"
+	}
+	return e
+}
+
+// some lists the first few of many.
+func some(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}

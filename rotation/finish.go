@@ -1,0 +1,231 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// finish takes the dead values out of the store and closes the record.
+func (d *drive) finish() error {
+	run := d.st.Run
+	for _, a := range run.Attempts {
+		if a.Fate != fateOpen {
+			continue
+		}
+		if a.Manual && d.st.key(a.Serial) == nil {
+			a.Fate = fateAbsent // nobody supplied it
+			continue
+		}
+		if err := d.settleAttempt(a); err != nil {
+			return err
+		}
+		if a.Fate == fateOpen || a.Fate == fateStored && run.Target != a.Serial { // of no use any more
+			d.condemnAttempt(a, d.st.key(a.Serial).Key)
+		}
+	}
+	if err := d.census(); err != nil {
+		return err
+	}
+	d.payDebts()
+	if d.st.Settle.After(time.Now()) && len(run.Victims) > 0 {
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: d.st.Settle, Text: "calls of a process that died can still land"}}}
+	}
+	for _, victim := range d.st.victims() {
+		if victim.DeadAt.IsZero() {
+			d.owe(victim, &Error{Evidence: "it is not proven dead"})
+		}
+	}
+	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.DeadAtOr(time.Now()))}); err != nil {
+		return err
+	}
+	d.close(run.outcome())
+	return nil
+}
+
+// census looks once more for keys of tries that were thought to have made none: a list can be late.
+func (d *drive) census() error {
+	run := d.st.Run
+	if !slices.ContainsFunc(run.Attempts, func(a *attempt) bool { return a.Fate == fateAbsent }) {
+		return nil
+	}
+	keys, listed, err := d.list()
+	if err != nil || !listed {
+		return err
+	}
+	for _, a := range run.Attempts {
+		for _, k := range keys {
+			if a.Fate == fateAbsent && k.Key.Name == a.Name {
+				d.condemnAttempt(a, k.Key)
+			}
+		}
+	}
+	return nil
+}
+
+// DeadAtOr is the time of the proof, or now where nothing had to die.
+func (r *run) DeadAtOr(now time.Time) time.Time {
+	if r.DeadAt.IsZero() {
+		return now
+	}
+	return r.DeadAt
+}
+
+func (r *run) outcome() Outcome {
+	if r.Target == r.Old && r.Old != 0 {
+		return RolledBack
+	}
+	return Rotated
+}
+
+const (
+	keptRecords   = 8  // ended rotations that are kept for Status, triggers and incidents
+	keptEmergency = 32 // ended emergencies are kept longer
+)
+
+// close ends the open rotation with its record.
+func (d *drive) close(outcome Outcome) {
+	st, run := d.st, d.st.Run
+	d.emit(Event{Kind: EventEnded, Text: fmt.Sprintf("%s rotation to generation %d ended: %s", run.Strategy, run.Generation, outcome)})
+	rec := st.record(d.reg, time.Now())
+	rec.Outcome, rec.EndedAt = outcome, time.Now()
+	rec.RollbackUntil = time.Time{}
+	for i := range st.Ended { // only the last one keeps its details
+		if e := &st.Ended[i]; len(e.Incidents) == 0 {
+			e.Record.Timeline, e.Record.Consumers = nil, nil
+		}
+	}
+	st.Ended = append(st.Ended, ended{Record: *rec, Incidents: run.Incidents})
+	st.prune()
+	for _, k := range slices.Clone(st.Keys) {
+		if !k.DeadAt.IsZero() {
+			st.drop(k.Key.Serial)
+		}
+	}
+	st.Run, st.Cause, st.Retry = nil, "", retry{}
+}
+
+// prune keeps the newest records of each sort.
+func (st *state) prune() {
+	standard, emergencies := 0, 0
+	kept := slices.Clone(st.Ended)
+	slices.Reverse(kept)
+	kept = slices.DeleteFunc(kept, func(e ended) bool {
+		if len(e.Incidents) > 0 {
+			emergencies++
+			return emergencies > keptEmergency
+		}
+		standard++
+		return standard > keptRecords
+	})
+	slices.Reverse(kept)
+	st.Ended = kept
+}
+
+// owe makes a debt of a key.
+func (d *drive) owe(k *keyState, problem *Error) {
+	if k.DebtSince.IsZero() {
+		k.DebtSince = time.Now()
+	}
+	if d.st.Run != nil {
+		problem.Rotation = d.st.Run.ID
+	}
+	problem.Credential = d.reg.Name
+	if k.Problem == nil || k.Problem.cause() != problem.cause() {
+		d.emit(Event{Kind: EventDebt, Level: slog.LevelWarn, Problem: problem, Text: k.Key.String() + " should be dead and is not proven so: " + problem.Evidence})
+	}
+	k.Problem = problem
+}
+
+// payDebts kills what should be dead, and looks for the proof. It never fails: a debt that cannot be paid now stays one.
+func (d *drive) payDebts() {
+	for _, k := range d.st.debts() {
+		if k.DeadAt.IsZero() {
+			d.pay(k)
+		}
+	}
+	d.forgetDead()
+}
+
+func (d *drive) pay(k *keyState) {
+	if k.Retry.At.After(time.Now()) || d.st.Settle.After(time.Now()) && k.Presented {
+		return
+	}
+	fail := func(e *Error) {
+		k.Retry = d.backoff(k.Retry, nil)
+		d.owe(k, e)
+	}
+	why := d.untouchable(k)
+	switch {
+	case why == nil && !d.nobodyUses(k):
+		fail(&Error{Diagnosis: OldKeyInUse, Evidence: "it is not certain that nobody uses it"})
+		return
+	case why == nil:
+		k.Condemned = true
+		if err := d.save(); err != nil {
+			return
+		}
+		if err := d.revoke(k); err != nil {
+			fail(&Error{Evidence: "it was not revoked", Err: hide(err)})
+			return
+		}
+	}
+	verdict, how := d.dead(k)
+	switch {
+	case verdict == isDead:
+		d.buried(k, how)
+	case why != nil:
+		fail(why)
+	case time.Since(k.RevokedAt) < d.reg.Traits.Propagation:
+		fail(&Error{Diagnosis: RevocationPropagating, Evidence: how})
+	default:
+		fail(&Error{Diagnosis: RevocationNotEffective, Evidence: how, Action: "look at the provider, end it there, and answer with settle"})
+	}
+}
+
+// nobodyUses observes whether a debt may be killed: nobody ever had it, it is compromised, or every consumer is seen on the
+// key in use.
+func (d *drive) nobodyUses(k *keyState) bool {
+	if !k.Presented || k.compromised() {
+		return true
+	}
+	if d.st.Run != nil {
+		return false // after the open rotation
+	}
+	current := d.value(d.st.Current)
+	if current.IsZero() || d.verify(current) != nil {
+		return false
+	}
+	for _, b := range d.reg.Bindings {
+		if b.Observer == nil {
+			continue // it was proven, or attested, when the key was condemned
+		}
+		if s := d.see(&b, &consumerState{Name: b.Name}, current); s.Observable && !s.OnTarget {
+			return false
+		}
+	}
+	return true
+}
+
+// forgetDead takes the values of dead debts out of the store, and then their record.
+func (d *drive) forgetDead() {
+	var gone []int64
+	for _, k := range d.st.debts() {
+		if !k.DeadAt.IsZero() {
+			gone = append(gone, k.Key.Serial)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	if err := d.project(nil); err != nil {
+		return // the value stays; the next Advance tries again
+	}
+	for _, serial := range gone {
+		d.st.drop(serial)
+	}
+}

@@ -1,0 +1,483 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // a name, not a signature: RFC 9562 version 5
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxAttempts is how many keys one rotation makes in vain before a person is asked.
+const maxAttempts = 3
+
+// issue mints the new key and stores it as pending. Each try is an attempt of its own, journaled before the call, so that
+// whatever became of a lost answer can be told from every other key.
+func (d *drive) issue() error {
+	run := d.st.Run
+	if run.successor(d.st) {
+		return nil
+	}
+	a := run.attempt()
+	if a != nil && a.Fate == fateOpen && d.supplied == nil {
+		if err := d.settleAttempt(a); err != nil {
+			return err
+		}
+		d.payDebts() // what it minted may hold the only free slot
+	}
+	if a == nil || a.Fate != fateOpen {
+		if run.wasted() >= maxAttempts {
+			return &Error{Diagnosis: NewKeyRejected, Evidence: fmt.Sprintf("%d new keys in a row were of no use", maxAttempts), Action: "look at the provider, then answer with done to try again, or with roll-back"}
+		}
+		var err error
+		if a, err = d.openAttempt(); err != nil {
+			return err
+		}
+	}
+	return d.mint(a)
+}
+
+// successor reports whether the key that takes over is stored and may be used.
+func (r *run) successor(st *state) bool {
+	if r.Target == 0 || !st.key(r.Target).live() {
+		return false
+	}
+	for _, a := range r.Attempts {
+		if a.Serial == r.Target {
+			return a.Fate == fateStored
+		}
+	}
+	return true // not issued by this run: the old key of a roll-back
+}
+
+// wasted counts the attempts since the last usable key that minted something useless, or nobody knows what.
+func (r *run) wasted() int {
+	n := 0
+	for _, a := range r.Attempts {
+		if a.Fate == fateCondemned || a.Fate == fateAbsent {
+			n++
+		}
+	}
+	return n - r.Forgiven
+}
+
+// openAttempt journals the intent to issue: its own name, token and serial, and what the provider lists beforehand.
+func (d *drive) openAttempt() (*attempt, error) {
+	if err := d.claim(); err != nil { // a store that cannot be written would lose the key
+		return nil, err
+	}
+	run := d.st.Run
+	a := run.attempt()
+	if a == nil || a.Fate != fateRefused {
+		d.st.LastSerial++
+		a = &attempt{N: len(run.Attempts) + 1, Serial: d.st.LastSerial}
+		seed := sha1.Sum(fmt.Appendf(nil, "%s/%s/%d", d.home, run.ID, a.N))
+		a.Token = uuid5(seed)
+		a.Name = successorName(d.reg.Name, run.Generation, seed)
+		run.Attempts = append(run.Attempts, a)
+	}
+	a.Fate, a.OpenedAt, a.Before, a.Listed = fateOpen, time.Now(), nil, false
+	a.SettleAt = a.OpenedAt.Add(d.r.settle(d.reg))
+	keys, listed, err := d.list()
+	if err != nil {
+		a.Fate = fateRefused
+		return nil, err
+	}
+	for _, k := range keys {
+		a.Before = append(a.Before, k.Key.ID)
+	}
+	a.Listed = listed
+	return a, nil
+}
+
+// successorName is derived from the old name, tells the generation and is unique: "payment-gateway-api-v4-k7q2m9". It fits
+// into 64 characters, the shortest limit of a provider that is known.
+func successorName(credential string, generation int, seed [sha1.Size]byte) string {
+	const limit = 64
+	unique := strings.ToLower(base32.HexEncoding.EncodeToString(seed[:5]))[:6]
+	suffix := fmt.Sprintf("-v%d-%s", generation, unique)
+	return credential[:min(len(credential), limit-len(suffix))] + suffix
+}
+
+// uuid5 formats the first bytes of a hash as a version 5 UUID.
+func uuid5(seed [sha1.Size]byte) string {
+	b := seed[:16]
+	b[6], b[8] = b[6]&0x0f|0x50, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// mint makes the call. The intent also covers the write of the answer to the store: nothing stands between the two.
+func (d *drive) mint(a *attempt) error {
+	run := d.st.Run
+	req := IssueRequest{
+		Credential: d.reg.Name, Name: a.Name, Token: a.Token, Generation: run.Generation,
+		Current: d.value(run.Old), Overlap: d.overlap(),
+	}
+	if c, ok := As[Chooser](d.reg.Issuer); ok && d.supplied == nil {
+		chosen, absent, err := d.choose(c, a, req)
+		if err != nil {
+			return err
+		}
+		if !absent {
+			req.Chosen = chosen
+		}
+	}
+	a.Manual = false
+	d.st.Writing = true
+	if err := d.save(); err != nil {
+		return err
+	}
+	key, err := d.answer(req)
+	if err != nil {
+		return d.notMinted(a, key, err)
+	}
+	if key.Secret.IsZero() {
+		key.Secret = req.Chosen.Secret
+	}
+	if key.Secret.IsZero() {
+		return d.notMinted(a, key, &Error{Evidence: "the issuer answered without a secret"})
+	}
+	return d.keep(a, key)
+}
+
+// answer is the issuer's, or the person's who made the key.
+func (d *drive) answer(req IssueRequest) (Key, error) {
+	if d.supplied != nil {
+		return *d.supplied, nil
+	}
+	limit := d.r.cfg.CallTimeout
+	if d.emergency() {
+		limit = min(limit, d.r.cfg.IssueLimit)
+	}
+	return guarded(d.ctx, limit, func(ctx context.Context) (Key, error) { return d.reg.Issuer.Issue(ctx, req) })
+}
+
+// overlap is how long a provider that ends the old key by itself is asked to wait.
+func (d *drive) overlap() time.Duration {
+	return overlapOf(Standard, d.reg, d.r.cfg.ClockSkew)
+}
+
+// choose stores a value that is ours to choose before the provider learns it. absent: the issuer has no such choice after all.
+func (d *drive) choose(c Chooser, a *attempt, req IssueRequest) (chosen Key, absent bool, err error) {
+	if a.Chosen {
+		return d.value(a.Serial), false, nil
+	}
+	chosen, err = guarded(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) (Key, error) { return c.Choose(ctx, req) })
+	switch {
+	case unsupported(err):
+		return Key{}, true, nil
+	case err != nil:
+		a.Fate = fateRefused
+		return Key{}, false, &Error{Evidence: "the issuer does not choose a value", Err: hide(err)}
+	case chosen.Secret.IsZero():
+		a.Fate = fateRefused
+		return Key{}, false, &Error{Evidence: "the issuer chose an empty value"}
+	}
+	chosen = d.numbered(a, chosen)
+	a.Chosen, d.st.Run.Target = true, a.Serial
+	d.enter(a, chosen)
+	if err := d.put(d.target(chosen)); err != nil {
+		a.Chosen, a.Fate, d.st.Run.Target = false, fateRefused, 0
+		d.st.drop(a.Serial)
+		return Key{}, false, err
+	}
+	return chosen, false, nil
+}
+
+// numbered gives a new key what only the engine knows.
+func (d *drive) numbered(a *attempt, key Key) Key {
+	key.Serial, key.Generation, key.Name = a.Serial, d.st.Run.Generation, a.Name
+	if key.IssuedAt.IsZero() {
+		key.IssuedAt = time.Now()
+	}
+	key.IssuedAt = key.IssuedAt.Round(0)
+	return key
+}
+
+// enter takes a key of an attempt into the record.
+func (d *drive) enter(a *attempt, key Key) *keyState {
+	ks := d.st.key(a.Serial)
+	if ks == nil {
+		ks = &keyState{}
+		d.st.Keys = append(d.st.Keys, ks)
+	}
+	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt
+	ks.Stored = true
+	return ks
+}
+
+// keep brings a minted key to safety. Where the store does not take it, the only good key is a dead one.
+func (d *drive) keep(a *attempt, key Key) error {
+	key = d.numbered(a, key)
+	d.stored(a, key)
+	var err error
+	for range saveTries {
+		d.loaded = false
+		if err = d.read(); err == nil {
+			if err = d.store(d.target(key)); err == nil {
+				d.emit(Event{Kind: EventIssued, Text: "issued " + key.String()})
+				return nil
+			}
+		}
+	}
+	ks := d.st.key(a.Serial)
+	a.Fate, ks.Condemned, ks.Stored = fateCondemned, true, false
+	d.st.Run.Target, d.st.Run.New = 0, 0
+	d.owe(ks, &Error{Evidence: "the store did not take its value"})
+	if saveErr := d.save(); saveErr != nil {
+		return errors.Join(err, saveErr)
+	}
+	d.leak(ks.Key.Serial, key)
+	d.payDebts()
+	return err
+}
+
+// stored records that an attempt's key is the new key of this run.
+func (d *drive) stored(a *attempt, key Key) {
+	run := d.st.Run
+	d.enter(a, key)
+	a.Fate = fateStored
+	run.New, run.Target, run.IssuedAt = a.Serial, a.Serial, time.Now()
+	old := d.st.key(run.Old)
+	if old == nil {
+		return
+	}
+	if d.reg.Traits.KillsOld {
+		run.NoOverlap, old.Ends = true, run.IssuedAt
+	}
+	if end := a.OpenedAt.Add(d.reg.Traits.Grace); d.reg.Traits.Grace > 0 && (old.Ends.IsZero() || end.Before(old.Ends)) {
+		old.Ends = end
+	}
+	d.supersede(key)
+}
+
+// notMinted sorts an error of Issue: a definite one leaves nothing behind, any other one leaves the attempt open.
+func (d *drive) notMinted(a *attempt, key Key, err error) error {
+	e := &Error{Evidence: "no new key", Err: hide(err)}
+	var rate *retryAt
+	switch {
+	case errors.Is(err, ErrManual):
+		a.Manual = true
+		return &waiting{needs: []Need{d.personNeed("supply", "", publicText(err), VerbRollBack)}}
+	case errors.As(err, &rate):
+		e.Diagnosis, e.Action = IssuerRateLimited, "wait until "+timeText(rate.at)
+	case errors.Is(err, ErrNoSlot):
+		e.Diagnosis, e.Action = NoSlot, "end a key at the provider that nobody needs"
+	case errors.Is(err, ErrDenied):
+		e.Action = "give this process the right to make keys"
+	}
+	if errors.Is(err, ErrNotIssued) || errors.Is(err, ErrDenied) || errors.Is(err, ErrNoSlot) {
+		if !a.Chosen { // a chosen value stays for the next try of the same attempt
+			a.Fate = fateRefused
+		} else {
+			a.SettleAt = time.Now()
+		}
+		return e
+	}
+	if key.ID != "" { // minted, and its value is lost: it can be named, so it can be killed
+		d.condemnAttempt(a, key)
+		return e
+	}
+	e.Evidence = "it is not known whether a new key was made"
+	return e
+}
+
+// settleAttempt finds out what became of a try whose answer was lost. It returns nil when the attempt is open no more, or
+// when the same chosen value may be handed over again.
+func (d *drive) settleAttempt(a *attempt) error {
+	if a.Manual {
+		return nil // ask again: the issuer repeats its instructions
+	}
+	if a.Chosen {
+		return d.settleChosen(a)
+	}
+	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells what became of it"}}}
+	}
+	keys, listed, err := d.list()
+	switch {
+	case err != nil:
+		return err
+	case !listed:
+		return d.ambiguous(a, "the issuer does not list its keys")
+	case d.reg.Traits.NoReplay:
+		return d.ambiguous(a, "asking again could end every key")
+	}
+	found, verdict := whatBecame(a, keys, d.st, d.reg.Traits.Exclusive)
+	switch verdict {
+	case mintedNothing:
+		a.Fate = fateAbsent
+		d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made no key", a.N))
+		return nil
+	case mintedFound:
+		d.condemnAttempt(a, found)
+		return nil
+	default:
+		return d.ambiguous(a, fmt.Sprintf("the issuer lists new keys without names (%s)", found.ID))
+	}
+}
+
+// settleChosen asks the provider whether it has the value that was chosen here.
+func (d *drive) settleChosen(a *attempt) error {
+	v := d.value(a.Serial)
+	if v.IsZero() {
+		d.condemnAttempt(a, d.st.key(a.Serial).Key)
+		return nil
+	}
+	err := d.proof(v, d.reg.Policy.Proofs)
+	switch {
+	case err == nil:
+		d.stored(a, v)
+		d.emit(Event{Kind: EventIssued, Text: "issued " + v.String()})
+		return nil
+	case !errors.Is(err, ErrRejected):
+		return &Error{Evidence: "it is not known whether the provider has the chosen value", Err: hide(err)}
+	case latest(a.SettleAt, d.st.Settle).After(time.Now()):
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: latest(a.SettleAt, d.st.Settle), Text: "an answer of the issuer was lost; its call can still land"}}}
+	}
+	a.SettleAt = time.Now().Add(d.r.settle(d.reg))
+	return nil // certainly not there: the same value again
+}
+
+func (d *drive) ambiguous(a *attempt, why string) error {
+	return &Error{Diagnosis: AmbiguousIssue, Evidence: fmt.Sprintf("an answer of the issuer was lost and %s; the key would be named %s", why, a.Name), Action: "look at the provider and answer with settle: the id of the key that was made, or none"}
+}
+
+type mintVerdict int
+
+const (
+	mintedNothing mintVerdict = iota
+	mintedFound
+	mintedUnclear
+)
+
+// whatBecame reads from a list that is recent enough what an attempt made. A key is claimed by its name; without names only
+// if it is the only new one, made in the attempt's time, never used, where nobody else makes keys.
+func whatBecame(a *attempt, listed []KeyInfo, st *state, exclusive bool) (Key, mintVerdict) {
+	var strangers []KeyInfo
+	for _, k := range listed {
+		if k.Key.Name == a.Name {
+			return k.Key, mintedFound
+		}
+		isKnown := slices.ContainsFunc(st.Keys, func(s *keyState) bool { return s.Key.ID == k.Key.ID })
+		if k.Key.Name == "" && !isKnown && !slices.Contains(a.Before, k.Key.ID) {
+			strangers = append(strangers, k)
+		}
+	}
+	switch {
+	case len(strangers) == 0:
+		return Key{}, mintedNothing
+	case len(strangers) == 1 && exclusive && a.Listed:
+		k := strangers[0]
+		inTime := !k.Key.IssuedAt.Before(a.OpenedAt.Truncate(time.Second)) && !k.Key.IssuedAt.After(a.SettleAt)
+		if inTime && k.Usage.LastUsed.IsZero() {
+			return k.Key, mintedFound
+		}
+	}
+	return strangers[0].Key, mintedUnclear
+}
+
+// condemnAttempt gives up what an attempt made. Nobody ever had it, so it may be killed at once.
+func (d *drive) condemnAttempt(a *attempt, key Key) {
+	a.Fate = fateCondemned
+	key = d.numbered(a, key.identity())
+	ks := d.st.key(a.Serial)
+	stored := ks != nil && ks.Stored && !d.value(a.Serial).IsZero()
+	ks = d.enter(a, key)
+	ks.Condemned, ks.Stored = true, stored
+	if d.st.Run.Target == a.Serial {
+		d.st.Run.Target = 0
+	}
+	d.owe(ks, &Error{Evidence: "made by a try whose answer was lost"})
+	d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made %s, which is of no use", a.N, key))
+}
+
+// prove makes sure that the provider accepts the new key.
+func (d *drive) prove() error {
+	run := d.st.Run
+	if k := d.st.key(run.Target); !k.DisableSent.IsZero() { // an emergency goes back to a key that was about to die
+		if err := d.enable(k); err != nil {
+			return err
+		}
+		k.DisableSent, k.DisabledAt = time.Time{}, time.Time{}
+	}
+	key := d.value(run.Target)
+	times := d.reg.Policy.Proofs
+	if d.emergency() {
+		times = 1
+	}
+	err := d.proof(key, times)
+	switch {
+	case err == nil:
+		if err := d.compareScopes(); err != nil {
+			return err
+		}
+		d.emit(Event{Kind: EventProven, Text: key.String() + " is accepted"})
+		return nil
+	case !errors.Is(err, ErrRejected):
+		return &Error{Evidence: "it is not known whether the new key is accepted", Err: hide(err)}
+	}
+	if end := run.IssuedAt.Add(d.reg.Traits.Propagation); end.After(time.Now()) {
+		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: end, Text: "the new key is not accepted everywhere yet"})
+	}
+	d.giveUpTarget()
+	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
+}
+
+// giveUpTarget condemns a target that nobody presents, and goes back to issuing.
+func (d *drive) giveUpTarget() {
+	run := d.st.Run
+	k := d.st.key(run.Target)
+	for _, a := range run.Attempts {
+		if a.Serial == run.Target {
+			a.Fate = fateCondemned
+		}
+	}
+	k.Condemned = true
+	d.owe(k, &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
+	run.Target, run.New, run.Phase = 0, 0, PhaseIssue
+}
+
+// compareScopes holds where the new key may do less than the old one: consumers would break on it.
+func (d *drive) compareScopes() error {
+	run := d.st.Run
+	if d.emergency() || run.ScopesFine != "" {
+		return nil
+	}
+	keys, listed, err := d.list()
+	if err != nil || !listed {
+		return err
+	}
+	var before, after []string
+	for _, k := range keys {
+		switch {
+		case d.st.key(run.Old) != nil && k.Key.ID == d.st.key(run.Old).Key.ID:
+			before = k.Scopes
+		case k.Key.ID == d.st.key(run.Target).Key.ID:
+			after = k.Scopes
+		}
+	}
+	if before == nil || after == nil {
+		return nil
+	}
+	missing := slices.DeleteFunc(slices.Clone(before), func(s string) bool { return slices.Contains(after, s) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Error{Diagnosis: NewKeyRejected, Evidence: "the new key lacks the scopes " + strings.Join(missing, ", "), Action: "give them to it and answer with done, answer with attest if they are not needed, or with roll-back"}
+}
+
+// latest returns the later time.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

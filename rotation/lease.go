@@ -1,0 +1,195 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errLost ends an Advance quietly: somebody else drives now, and whoever lost the lease starts no further effect.
+var errLost = errors.New("the lease was lost")
+
+// sighting is when this process first saw an entry under somebody's lease.
+type sighting struct {
+	revision int64
+	at       time.Time // with its monotonic reading
+}
+
+// newID is unguessable and unique: 16 letters and digits.
+func newID() string { return rand.Text()[:16] }
+
+// load reads an entry and what is in it.
+func (r *Rotator) load(ctx context.Context, name string) (Entry, *state, error) {
+	e, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
+		return r.cfg.Journal.Load(ctx, name)
+	})
+	if err != nil {
+		return e, nil, &Error{Credential: name, Evidence: "the journal does not answer", Err: hide(err)}
+	}
+	st, err := decode(e)
+	return e, st, err
+}
+
+// expired reports whether the lease in e is over. Its end is not a time on anybody's clock: either this process has seen the
+// entry unchanged for the whole lease, or the journal's own time stamp is older than the lease and the clocks' tolerance.
+func (r *Rotator) expired(e Entry, l *lease) bool {
+	now := time.Now()
+	r.mu.Lock()
+	seen, ok := r.sightings[e.Credential]
+	if !ok || seen.revision != e.Revision {
+		seen = sighting{e.Revision, now}
+		r.sightings[e.Credential] = seen
+	}
+	r.mu.Unlock()
+	if now.Sub(seen.at) >= l.For {
+		return true
+	}
+	return !e.SavedAt.IsZero() && now.Sub(e.SavedAt) > l.For+r.cfg.ClockSkew
+}
+
+// busy is what a method answers that needs the lease while somebody else has it.
+func busy(name string, l *lease) error {
+	return &Error{Credential: name, Evidence: "it is being driven by " + l.Actor, Action: "try again in a moment", Err: ErrConflict}
+}
+
+// acquire takes the lease. It returns nil and the state if somebody else has it. An emergency takes it from anybody: the
+// holder is ejected at its next write, and must settle like one whose lease ran out.
+func (r *Rotator) acquire(ctx context.Context, reg *registration, by force) (*drive, *state, error) {
+	e, st, err := r.load(ctx, reg.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	if l := st.Lease; l != nil {
+		if by != byForce && !r.expired(e, l) {
+			return nil, st, nil
+		}
+		if end := now.Add(l.Settle); end.After(st.Settle) {
+			st.Settle = end
+		}
+	}
+	st.Epoch++
+	st.Lease = &lease{
+		Owner:  newID(),
+		Actor:  r.actor(ctx),
+		For:    r.cfg.Lease,
+		Settle: r.settle(reg),
+	}
+	d := &drive{r: r, ctx: ctx, reg: reg, st: st, revision: e.Revision, began: now}
+	if err := d.save(); err != nil {
+		if errors.Is(err, errLost) { // somebody was faster
+			_, st, err := r.load(ctx, reg.Name)
+			return nil, st, err
+		}
+		return nil, nil, err
+	}
+	return d, st, nil
+}
+
+type force bool
+
+const byForce force = true
+
+// settle is how long an effect that was begun can still land after it was given up.
+func (r *Rotator) settle(reg *registration) time.Duration {
+	return r.cfg.CallTimeout + r.cfg.ClockSkew + reg.Traits.ListLag
+}
+
+// save writes the state under the lease, which it renews. It is at once the record of what was done and the intent of what
+// comes next: every effect is preceded by a save, and runs under a time limit that is shorter than the lease.
+func (d *drive) save() error { return d.write(time.Now().Add(d.st.Lease.For)) }
+
+// release writes the state without a lease.
+func (d *drive) release() error {
+	d.st.Lease = nil
+	return d.write(d.st.wake(d.reg, time.Now()))
+}
+
+const saveTries = 3
+
+func (d *drive) write(due time.Time) error {
+	d.st.Schema = schema
+	d.st.WriteID = newID()
+	data, err := json.Marshal(d.st)
+	if err != nil { // a secret got into the state: the encoding refuses it
+		return &Error{Credential: d.reg.Name, Evidence: "the record does not encode", Err: recorded(fmt.Sprintf("%T", err))}
+	}
+	e := Entry{Credential: d.reg.Name, Revision: d.revision, Due: due, Data: data}
+	for range saveTries {
+		d.savedFrom = time.Now()
+		err = guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.r.cfg.Journal.Save(ctx, e) })
+		d.savedTo = time.Now()
+		if err == nil {
+			d.revision++
+			return nil
+		}
+		// The answer may have been lost: look whether the write is there.
+		now, st, loadErr := d.r.load(d.ctx, d.reg.Name)
+		switch {
+		case loadErr != nil:
+			continue
+		case st.WriteID == d.st.WriteID:
+			d.revision = now.Revision
+			return nil
+		case now.Revision != d.revision:
+			return errLost
+		}
+	}
+	return &Error{Credential: d.reg.Name, Evidence: "the journal does not take the record", Err: hide(err)}
+}
+
+// installationName is the reserved entry that tells this journal from every other one.
+const installationName = "handover/installation"
+
+// installationID reads the journal's own id, or gives it one.
+func (r *Rotator) installationID(ctx context.Context) (string, error) {
+	r.mu.Lock()
+	id := r.installation
+	r.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	type record struct {
+		Schema int    `json:"schema"`
+		ID     string `json:"id"`
+	}
+	fail := func(err error) (string, error) {
+		return "", &Error{Evidence: "the journal does not tell its installation id", Err: hide(err)}
+	}
+	for range saveTries {
+		e, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
+			return r.cfg.Journal.Load(ctx, installationName)
+		})
+		if err != nil {
+			return fail(err)
+		}
+		var rec record
+		if e.Revision > 0 {
+			if err := json.Unmarshal(e.Data, &rec); err != nil || rec.ID == "" {
+				return fail(recorded("its record is not readable"))
+			}
+			r.mu.Lock()
+			r.installation = rec.ID
+			r.mu.Unlock()
+			return rec.ID, nil
+		}
+		rec = record{Schema: schema, ID: newID()}
+		data, err := json.Marshal(rec)
+		if err != nil {
+			return fail(err)
+		}
+		err = guard(ctx, r.cfg.CallTimeout, func(ctx context.Context) error {
+			return r.cfg.Journal.Save(ctx, Entry{Credential: installationName, Data: data})
+		})
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return fail(err)
+		}
+	}
+	return fail(ErrConflict)
+}

@@ -1,0 +1,164 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// needID names a need. It holds the rotation, so that an answer to one does not fit the next.
+func (d *drive) needID(what string) string {
+	if d.st.Run != nil {
+		return d.st.Run.ID[:6] + "/" + what
+	}
+	return what
+}
+
+// personNeed is something that only a person can do or know.
+func (d *drive) personNeed(what, consumer, text string, verbs ...Verb) Need {
+	if consumer != "" {
+		what += "/" + consumer
+	}
+	return Need{ID: d.needID(what), Kind: NeedPerson, Name: consumer, Text: text, Verbs: verbs}
+}
+
+func (d *drive) releaseNeed() Need {
+	h := d.st.Hold
+	return Need{ID: "hold", Kind: NeedRelease, Until: h.Until, Text: "held by " + h.Actor + ": " + h.Reason}
+}
+
+// again waits for what nothing announces.
+func (d *drive) again(needs ...Need) error { return &waiting{needs: needs, again: true} }
+
+// answers are the verbs that a hold admits.
+var answers = map[Diagnosis][]Verb{
+	AmbiguousIssue: {VerbSettle, VerbRollBack},
+	Drift:          {VerbAdopt, VerbReassert, VerbRollBack},
+	ConsumerGone:   {VerbForget, VerbRollBack},
+	ForeignOwner:   {VerbAdopt},
+	JournalBehind:  {VerbAdopt},
+	NewKeyRejected: {VerbDone, VerbAttest, VerbRollBack},
+	PartsChanged:   {},
+	ClockSkew:      {},
+}
+
+// holdNeed is what a trouble looks like to whoever can end it.
+func (d *drive) holdNeed(e *Error) Need {
+	n := Need{ID: d.needID("retry"), Kind: NeedRetry, Name: e.Consumer, Until: d.st.Retry.At, Text: e.Error()}
+	if verbs, ok := answers[e.Diagnosis]; ok {
+		n.ID, n.Kind, n.Verbs = d.needID(string(e.Diagnosis)), NeedPerson, verbs
+	}
+	if e.Action != "" {
+		n.Text += ": " + e.Action
+	}
+	return n
+}
+
+// backoff is when to try again: exponentially later for each failure in a row, with a jitter that depends on the credential
+// and nothing else, or at the time that the provider named. Its scale is the call timeout.
+func (d *drive) backoff(r retry, err error) retry {
+	r.Failures++
+	limit := 30 * d.r.cfg.CallTimeout
+	if d.emergency() {
+		limit = d.r.cfg.CallTimeout
+	}
+	r.At = time.Now().Add(delay(r.Failures, d.r.cfg.CallTimeout/10, limit, d.reg.Name))
+	var rate *retryAt
+	if errors.As(err, &rate) && rate.at.After(r.At) {
+		r.At = rate.at
+	}
+	return r
+}
+
+// delay is a pure function of the number of failures in a row.
+func delay(failures int, first, limit time.Duration, name string) time.Duration {
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0),
+		backoff.WithMaxInterval(limit),
+		backoff.WithMaxElapsedTime(0),
+	)
+	var wait time.Duration
+	for range min(failures, 32) {
+		wait = b.NextBackOff()
+	}
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	jitter := time.Duration(h.Sum32()%21) - 10 // percent
+	return wait + wait*jitter/100
+}
+
+func levelOf(bad bool) slog.Level {
+	if bad {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// idle reports that there is nothing to do before a time that has not come.
+func (st *state) idle(reg *registration, now time.Time) bool {
+	return st.wake(reg, now).After(now) && st.patient(now)
+}
+
+// patient reports that the open rotation has to wait for a time, and for nothing else.
+func (st *state) patient(now time.Time) bool { return st.Run == nil || st.Retry.At.After(now) }
+
+// wake is when there is something to do: the next look at an open rotation, at debts and events, or the next rotation.
+func (st *state) wake(reg *registration, now time.Time) time.Time {
+	var at time.Time
+	sooner := func(t time.Time) { at = earliest(at, t) }
+	if st.Hold != nil && st.Hold.Until.After(now) && (st.Run == nil || st.Run.Strategy != Emergency) {
+		sooner(st.Hold.Until)
+		return latest(at, now)
+	}
+	if st.Run != nil {
+		sooner(st.openWake(reg, now))
+	} else {
+		due := dueAt(reg, st.key(st.Current))
+		if due.IsZero() {
+			due = now
+		}
+		sooner(latest(due, st.Retry.At))
+		if st.Problem != nil {
+			sooner(st.Retry.At)
+		}
+	}
+	for _, k := range st.debts() {
+		sooner(latest(k.Retry.At, now))
+	}
+	sooner(st.Outbox.retryAt(now))
+	return at
+}
+
+// openWake is when to look at the open rotation again.
+func (st *state) openWake(reg *registration, now time.Time) time.Time {
+	if st.Retry.At.After(now) {
+		at := st.Retry.At
+		for _, n := range st.Needs { // a clock may bring it sooner
+			if n.Until.After(now) {
+				at = earliest(at, n.Until)
+			}
+		}
+		return at
+	}
+	var clock time.Time
+	for _, n := range st.Needs {
+		if n.Until.After(now) {
+			clock = earliest(clock, n.Until)
+		}
+	}
+	if len(st.Needs) > 0 && !clock.IsZero() {
+		return clock
+	}
+	if len(st.Needs) > 0 {
+		return now.Add(reg.Policy.Patience + time.Second) // a person: looked at now and then
+	}
+	return now
+}

@@ -1,0 +1,219 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// outbox holds events until every sink that is known has taken them. It travels with the record, so that what happened and
+// the news of it cannot get apart.
+type outbox struct {
+	Sinks    map[string]time.Time `json:"sinks,omitzero"`  // identity -> when a rotator last had it
+	Events   []parcel             `json:"events,omitzero"` // oldest first
+	First    int64                `json:"first,omitzero"`  // overflow entries First to Next-1 are full of older events
+	Next     int64                `json:"next,omitzero"`
+	Sequence int64                `json:"sequence,omitzero"`
+	Retry    retry                `json:"retry,omitzero"`
+}
+
+// parcel is an event and the sinks that have not taken it.
+type parcel struct {
+	Event Event    `json:"event"`
+	Owed  []string `json:"owed"`
+}
+
+const (
+	outboxRoom   = 128 // events that a record may hold; more go to entries of their own
+	sinkGone     = 30 * 24 * time.Hour
+	sinkNews     = 24 * time.Hour // how exactly the last sight of a sink is kept
+	timelineRoom = 100
+)
+
+// know remembers the sinks of this process. A sink that no process has had for a month is owed nothing any more.
+func (o *outbox) know(sinks []Sink, now time.Time) {
+	for _, s := range sinks {
+		id := identity(s)
+		if now.Sub(o.Sinks[id]) > sinkNews {
+			if o.Sinks == nil {
+				o.Sinks = map[string]time.Time{}
+			}
+			o.Sinks[id] = now
+		}
+	}
+	for id, seen := range o.Sinks {
+		if now.Sub(seen) > sinkGone {
+			delete(o.Sinks, id)
+		}
+	}
+}
+
+func (o *outbox) retryAt(now time.Time) time.Time {
+	if len(o.Events) == 0 && o.First == o.Next {
+		return time.Time{}
+	}
+	return latest(o.Retry.At, now)
+}
+
+// emit records what happened: in the timeline of the open rotation, and for every sink.
+func (d *drive) emit(e Event) {
+	st := d.st
+	st.Outbox.Sequence++
+	e.ID = fmt.Sprintf("%s/%d/%d", d.reg.Name, st.Epoch, st.Outbox.Sequence)
+	e.At, e.Credential, e.Contact, e.Actor = time.Now().Round(0), d.reg.Name, d.reg.Contact, d.r.actor(d.ctx)
+	if run := st.Run; run != nil {
+		e.Rotation, e.Strategy, e.Phase, e.Generation = run.ID, run.Strategy, run.Phase, run.Generation
+		if len(run.Incidents) > 0 {
+			e.Incident = run.Incidents[len(run.Incidents)-1]
+		}
+		run.mark(e)
+	}
+	if e.Problem != nil {
+		p := *e.Problem
+		e.Problem = &p
+	}
+	if len(st.Outbox.Sinks) == 0 {
+		return
+	}
+	owed := make([]string, 0, len(st.Outbox.Sinks))
+	for id := range st.Outbox.Sinks {
+		owed = append(owed, id)
+	}
+	slices.Sort(owed)
+	st.Outbox.Events = append(st.Outbox.Events, parcel{e, owed})
+}
+
+// mark adds a line to the timeline. A long one keeps its beginning and its end.
+func (r *run) mark(e Event) {
+	line := Moment{At: e.At, Phase: e.Phase, Text: e.Text}
+	if e.Kind == EventBegan || e.Kind == EventAnswered {
+		line.Actor = e.Actor
+	}
+	if len(r.Timeline) >= timelineRoom {
+		r.Timeline = slices.Delete(r.Timeline, timelineRoom/2, timelineRoom/2+1)
+	}
+	r.Timeline = append(r.Timeline, line)
+}
+
+// note adds what a reader of the record wants to know, but nobody has to be told.
+func (d *drive) note(level slog.Level, text string) {
+	d.r.cfg.Logger.LogAttrs(d.ctx, level, text, slog.String("credential", d.reg.Name))
+	if d.st.Run != nil {
+		d.st.Run.mark(Event{At: time.Now().Round(0), Phase: d.st.Run.Phase, Text: text})
+	}
+}
+
+// deliver hands the events to the sinks, in order for each. A sink that fails keeps its events for the next time and holds
+// nothing up.
+func (d *drive) deliver() {
+	o := &d.st.Outbox
+	d.spill()
+	if o.Retry.At.After(time.Now()) {
+		return
+	}
+	failed := map[string]bool{}
+	d.deliverOverflow(failed)
+	d.offer(o.Events, failed)
+	o.Events = slices.DeleteFunc(o.Events, func(p parcel) bool { return len(p.Owed) == 0 })
+	if len(o.Events) == 0 && o.First == o.Next {
+		o.Retry = retry{}
+	} else {
+		o.Retry = d.backoff(o.Retry, nil)
+	}
+}
+
+// offer delivers events to those of their sinks that this process has.
+func (d *drive) offer(events []parcel, failed map[string]bool) {
+	for _, s := range d.r.cfg.Sinks {
+		id := identity(s)
+		for i := range events {
+			p := &events[i]
+			if failed[id] || !slices.Contains(p.Owed, id) {
+				continue
+			}
+			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return s.Deliver(ctx, p.Event) })
+			if err != nil {
+				failed[id] = true
+				d.r.cfg.Logger.LogAttrs(d.ctx, slog.LevelWarn, "a sink did not take an event", slog.String("sink", id), slog.String("problem", publicText(err)))
+				continue
+			}
+			p.Owed = slices.DeleteFunc(p.Owed, func(o string) bool { return o == id })
+		}
+	}
+}
+
+func (d *drive) overflowName(n int64) string {
+	return fmt.Sprintf("handover/events/%s/%d", d.reg.Name, n)
+}
+
+// overflowEntry is a batch of events outside the record.
+type overflowEntry struct {
+	Schema int      `json:"schema"`
+	Events []parcel `json:"events"`
+}
+
+// spill moves the oldest events out of a record that grows because a sink is dead. If even that fails the record keeps them.
+func (d *drive) spill() {
+	o := &d.st.Outbox
+	for len(o.Events) > outboxRoom {
+		if err := d.saveOverflow(o.Next, 0, o.Events[:outboxRoom]); err != nil {
+			return
+		}
+		o.Events = slices.Clone(o.Events[outboxRoom:])
+		o.Next++
+	}
+}
+
+func (d *drive) saveOverflow(n, revision int64, events []parcel) error {
+	data, err := json.Marshal(overflowEntry{Schema: schema, Events: events})
+	if err != nil {
+		return err
+	}
+	e := Entry{Credential: d.overflowName(n), Revision: revision, Data: data}
+	return guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.r.cfg.Journal.Save(ctx, e) })
+}
+
+// deliverOverflow delivers older events first: a sink that fails on one gets no younger one before it.
+func (d *drive) deliverOverflow(failed map[string]bool) {
+	o := &d.st.Outbox
+	for n := o.First; n < o.Next; n++ {
+		e, err := guarded(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
+			return d.r.cfg.Journal.Load(ctx, d.overflowName(n))
+		})
+		var batch overflowEntry
+		if err != nil || json.Unmarshal(e.Data, &batch) != nil {
+			for id := range o.Sinks {
+				failed[id] = true // nothing younger before it
+			}
+			return
+		}
+		d.offer(batch.Events, failed)
+		batch.Events = slices.DeleteFunc(batch.Events, func(p parcel) bool { return len(p.Owed) == 0 })
+		if err := d.saveOverflow(n, e.Revision, batch.Events); err != nil {
+			return
+		}
+		if len(batch.Events) == 0 && n == o.First {
+			o.First++
+		}
+	}
+}
+
+// deliverUnrecorded tells the sinks of an emergency that no journal took, directly.
+func (r *Rotator) deliverUnrecorded(ctx context.Context, reg *registration, in Incident, keys int) {
+	e := Event{
+		ID: reg.Name + "/" + in.Reference + "/unrecorded", At: time.Now().Round(0), Kind: EventRevoked, Level: slog.LevelError,
+		Credential: reg.Name, Contact: reg.Contact, Strategy: Emergency, Actor: r.actor(ctx), Incident: in.Reference,
+		Text: fmt.Sprintf("the journal does not answer: %d keys were revoked without a record, which follows", keys),
+	}
+	for _, s := range r.cfg.Sinks {
+		if err := guard(ctx, r.cfg.CallTimeout, func(ctx context.Context) error { return s.Deliver(ctx, e) }); err != nil {
+			r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "a sink did not take an event", slog.String("sink", identity(s)), slog.String("problem", publicText(err)))
+		}
+	}
+}

@@ -1,0 +1,243 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status reads the journal only.
+func (r *Rotator) Status(ctx context.Context, name string) (Status, error) {
+	reg, err := r.registration(name)
+	if err != nil {
+		return Status{Credential: name, Next: time.Now()}, err
+	}
+	_, st, err := r.load(ctx, name)
+	if err != nil {
+		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
+	}
+	return st.status(reg), nil
+}
+
+// List is Status of every registered credential, by name. The error joins those that could not be read.
+func (r *Rotator) List(ctx context.Context) ([]Status, error) {
+	var all []Status
+	var errs []error
+	for _, name := range r.names() {
+		st, err := r.Status(ctx, name)
+		all, errs = append(all, st), append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}
+
+// status is what the record says of a credential.
+func (st *state) status(reg *registration) Status {
+	now := time.Now()
+	out := Status{Credential: reg.Name, Needs: st.Needs, Next: st.wake(reg, now)}
+	if st.Lease != nil {
+		out.Next = earliest(out.Next, now.Add(st.Lease.For))
+	}
+	out.Next = latest(out.Next, now.Add(-time.Millisecond)) // never zero
+	if current := st.key(st.Current); current != nil {
+		out.Generation, out.IssuedAt = current.Key.Generation, current.Key.IssuedAt
+		out.Due = dueAt(reg, current)
+	}
+	if st.Hold != nil && st.Hold.Until.After(now) {
+		out.HeldUntil = st.Hold.Until
+	}
+	if st.Run != nil {
+		out.Open = st.record(reg, now)
+	}
+	if n := len(st.Ended); n > 0 {
+		last := st.Ended[n-1].Record
+		out.Last = &last
+	}
+	for _, k := range st.debts() {
+		out.Debts = append(out.Debts, Debt{ID: k.debtID(), Key: k.Key, Since: k.DebtSince, Problem: k.Problem})
+	}
+	return out
+}
+
+func (k *keyState) debtID() string { return fmt.Sprintf("debt/%d", k.Key.Serial) }
+
+// record is the account of the open rotation. reg may be nil: then it tells nothing that needs the registration.
+func (st *state) record(reg *registration, now time.Time) *Record {
+	run := st.Run
+	rec := &Record{
+		ID: run.ID, Strategy: run.Strategy, Phase: run.Phase, Generation: run.Generation, Reason: run.Reason, Actor: run.Actor,
+		Trigger: run.Trigger, Incident: strings.Join(run.Incidents, ", "), Problem: st.Problem, BeganAt: run.BeganAt,
+		IssuedAt: run.IssuedAt, RevokedAt: run.RevokedAt, DeployedAt: run.DeployedAt, DeadAt: run.DeadAt,
+		RollbackTakes: run.BackTakes, Timeline: slices.Clone(run.Timeline),
+	}
+	if old := st.key(run.Old); old != nil {
+		rec.OldID = old.Key.ID
+	}
+	if n := st.key(cmp.Or(run.New, run.Target)); n != nil {
+		rec.NewID = n.Key.ID
+	}
+	for _, c := range run.Consumers {
+		rec.Consumers = append(rec.Consumers, run.consumerRecord(c))
+	}
+	for _, c := range rec.Consumers {
+		rec.Outage = max(rec.Outage, c.Outage)
+	}
+	if reg == nil {
+		return rec
+	}
+	rec.Credential = reg.Name
+	if run.Strategy == Emergency {
+		rec.Deadline = run.Confirmed.Add(emergencyDelay(reg.Type))
+		rec.DeadlineMet = !run.RevokedAt.IsZero() && !run.RevokedAt.After(rec.Deadline)
+	}
+	if run.Strategy == Standard && !run.irreversible(st) && run.Old != 0 && st.key(run.Old).live() {
+		rec.RollbackUntil = latest(run.overlapEnd(reg, 0), now)
+		if ends := st.key(run.Old).Ends; !ends.IsZero() {
+			rec.RollbackUntil = earliest(rec.RollbackUntil, ends)
+		}
+	}
+	return rec
+}
+
+func (r *run) consumerRecord(c *consumerState) ConsumerRecord {
+	out := ConsumerRecord{Name: c.Name, Problem: c.Problem}
+	if c.Acked != r.Target {
+		return out
+	}
+	out.DeployedAt = c.AckedAt
+	works := c.AckedAt
+	if c.Observed == r.Target {
+		out.ObservedAt, out.Proof, works = c.ObservedAt, "observed", c.ObservedAt
+	}
+	if c.Verified == r.Target {
+		out.VerifiedAt, works = c.VerifiedAt, latest(works, c.VerifiedAt)
+	}
+	if c.Attested == r.Target && out.Proof == "" {
+		out.Proof = "attested by " + c.AttestedBy
+	}
+	if out.Proof == "" && !r.DeadAt.IsZero() && r.Strategy != Emergency {
+		out.Proof = "the old key was quiet"
+	}
+	if r.Strategy == Emergency && !r.RevokedAt.IsZero() && works.After(r.RevokedAt) {
+		out.Outage = works.Sub(r.RevokedAt)
+	}
+	return out
+}
+
+// Done reports whether every rotation of the incident has ended.
+func (r IncidentReport) Done() bool {
+	return len(r.Records) > 0 && !slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.EndedAt.IsZero() })
+}
+
+// String is the text for the incident's ticket.
+func (r IncidentReport) String() string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintf(&b, "%-12s%s\n", label, text)
+		}
+	}
+	fmt.Fprintf(&b, "Incident %s\n", r.Incident.Reference)
+	line("reason", "%s", r.Incident.Reason)
+	line("by", "%s", r.Actor)
+	line("exposed", "%s", when(r.Incident.ExposedAt))
+	line("confirmed", "%s", when(r.Incident.ConfirmedAt))
+	for _, rec := range r.Records {
+		fmt.Fprintf(&b, "\n%s", rec)
+	}
+	return b.String()
+}
+
+// String is the record for people: what happened when, and how each consumer fared.
+func (r Record) String() string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintf(&b, "  %-12s%s\n", label, text)
+		}
+	}
+	state := string(r.Outcome)
+	if r.Outcome == Unfinished {
+		state = "in phase " + string(r.Phase)
+	}
+	fmt.Fprintf(&b, "%s: %s rotation to generation %d, %s\n", r.Credential, r.Strategy, r.Generation, state)
+	line("keys", "%s -> %s", cmp.Or(r.OldID, "none"), cmp.Or(r.NewID, "none yet"))
+	line("reason", "%s", r.Reason)
+	line("began", "%s by %s", when(r.BeganAt), r.Actor)
+	line("revoked", "%s", when(r.RevokedAt))
+	line("deployed", "%s", when(r.DeployedAt))
+	line("dead", "%s", when(r.DeadAt))
+	line("ended", "%s", when(r.EndedAt))
+	if !r.Deadline.IsZero() {
+		met := "MISSED"
+		if r.DeadlineMet {
+			met = "met"
+		} else if r.RevokedAt.IsZero() {
+			met = "open"
+		}
+		line("deadline", "%s, %s", when(r.Deadline), met)
+	}
+	if r.Outage > 0 {
+		line("outage", "%v at most", r.Outage.Round(time.Millisecond))
+	}
+	if r.RollbackTakes > 0 {
+		line("back after", "%v", r.RollbackTakes.Round(time.Millisecond))
+	}
+	if r.Problem != nil {
+		line("problem", "%s", r.Problem)
+		line("do", "%s", r.Problem.Action)
+	}
+	r.writeConsumers(&b)
+	for i, m := range r.Timeline {
+		if i == 0 {
+			b.WriteString("  timeline\n")
+		}
+		by := ""
+		if m.Actor != "" {
+			by = " (" + m.Actor + ")"
+		}
+		fmt.Fprintf(&b, "    %s  +%-9v %-9s%s%s\n", m.At.UTC().Format("15:04:05.000"), m.At.Sub(r.BeganAt).Round(time.Millisecond), m.Phase, m.Text, by)
+	}
+	return b.String()
+}
+
+func (r Record) writeConsumers(b *strings.Builder) {
+	for i, c := range r.Consumers {
+		if i == 0 {
+			b.WriteString("  consumers\n")
+		}
+		state := "not told yet"
+		switch {
+		case !c.VerifiedAt.IsZero():
+			state = "works since " + when(c.VerifiedAt)
+		case !c.ObservedAt.IsZero():
+			state = "seen on the key at " + when(c.ObservedAt)
+		case !c.DeployedAt.IsZero():
+			state = "told at " + when(c.DeployedAt)
+		}
+		if c.Proof != "" {
+			state += ", " + c.Proof
+		}
+		if c.Outage > 0 {
+			state += fmt.Sprintf(", was out for %v", c.Outage.Round(time.Millisecond))
+		}
+		if c.Problem != nil {
+			state += ", " + c.Problem.Error()
+		}
+		fmt.Fprintf(b, "    %-20s %s\n", c.Name, state)
+	}
+}
+
+// when is a time for people; nothing for none.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 MST")
+}

@@ -1,0 +1,327 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Abort rolls the open rotation back. It fails if there is none, if it is an emergency, or if its old key is condemned
+// already.
+func (r *Rotator) Abort(ctx context.Context, name, reason string) (Status, error) {
+	return r.advance(ctx, name, &command{early: true, do: func(d *drive) error {
+		if d.st.Run == nil {
+			return d.refuse("no rotation is open")
+		}
+		return d.rollBack(reason)
+	}})
+}
+
+// Hold keeps the credential as it is until the given time; a time that has passed ends a hold. An emergency ignores it.
+func (r *Rotator) Hold(ctx context.Context, name string, until time.Time, reason string) error {
+	_, err := r.advance(ctx, name, &command{early: true, do: func(d *drive) error {
+		if until.IsZero() {
+			return d.refuse("a hold needs an end")
+		}
+		if !until.After(time.Now()) {
+			d.st.Hold = nil
+			d.emit(Event{Kind: EventAnswered, Text: "released: " + reason})
+			return nil
+		}
+		d.st.Hold = &hold{Until: until.Round(0), Reason: reason, Actor: d.r.actor(d.ctx)}
+		d.emit(Event{Kind: EventAnswered, Text: fmt.Sprintf("held until %s: %s", timeText(until), reason)})
+		return nil
+	}})
+	return err
+}
+
+// Supply hands over a key that a person made: it is taken as the answer of Issue, and begins a rotation if none is open.
+// The same key again does nothing.
+func (r *Rotator) Supply(ctx context.Context, name string, key Key) (Status, error) {
+	if key.Secret.IsZero() {
+		return Status{Credential: name, Next: time.Now()}, &Error{Credential: name, Evidence: "the supplied key has no secret"}
+	}
+	return r.advance(ctx, name, &command{do: func(d *drive) error {
+		if slices.ContainsFunc(d.doc.Keys, func(k StoredKey) bool { return k.Key.Secret.Equal(key.Secret) }) {
+			return nil // supplied before
+		}
+		if d.st.Run == nil {
+			d.begin(Standard, "a key was supplied", "")
+		}
+		run := d.st.Run
+		if run.Strategy == RollBack || run.successor(d.st) {
+			return d.refuse("the open rotation has its new key already")
+		}
+		d.supplied = &key
+		return nil
+	}})
+}
+
+// refuse is an answer to whoever asks for something that cannot be done.
+func (d *drive) refuse(format string, args ...any) error {
+	return &Error{Credential: d.reg.Name, Evidence: fmt.Sprintf(format, args...)}
+}
+
+// Resolve answers a need or a debt of the credential: what no clock and no probe can settle, a person does, by name. An
+// unknown need, or a verb that it does not take, is an error that matches ErrNotFound.
+func (r *Rotator) Resolve(ctx context.Context, name string, a Answer) (Status, error) {
+	return r.advance(ctx, name, &command{early: true, do: func(d *drive) error {
+		for _, k := range d.st.debts() {
+			if k.debtID() == a.Need {
+				return d.resolveDebt(k, a)
+			}
+		}
+		for _, n := range d.asked {
+			if n.ID == a.Need && slices.Contains(n.Verbs, a.Verb) {
+				return d.resolve(n, a)
+			}
+		}
+		return &Error{Credential: d.reg.Name, Evidence: fmt.Sprintf("nothing waits for %q as an answer to %q", a.Verb, a.Need), Action: "look at Status.Needs and Status.Debts", Err: ErrNotFound}
+	}})
+}
+
+// resolveDebt takes a person's word that a key is dead.
+func (d *drive) resolveDebt(k *keyState, a Answer) error {
+	if a.Verb != VerbSettle {
+		return d.refuse("a debt takes the verb settle")
+	}
+	k.DeadAt, k.Proof = time.Now(), "settled by "+d.r.actor(d.ctx)
+	d.answered(a, k.Key.String()+" is gone")
+	return nil
+}
+
+func (d *drive) answered(a Answer, what string) {
+	if a.Reason != "" {
+		what += ": " + a.Reason
+	}
+	d.emit(Event{Kind: EventAnswered, Text: fmt.Sprintf("%s answered %s: %s", d.r.actor(d.ctx), a.Verb, what)})
+}
+
+// resolve applies an answer to the record; the steps then see it as a fact.
+func (d *drive) resolve(n Need, a Answer) error {
+	run := d.st.Run
+	d.st.Retry = retry{}
+	switch a.Verb {
+	case VerbAdopt, VerbReassert:
+		d.verdict = &a
+		return nil
+	case VerbRollBack:
+		if run == nil {
+			return d.refuse("no rotation is open")
+		}
+		if strings.HasSuffix(n.ID, string(Drift)) {
+			d.verdict = &Answer{Verb: VerbReassert} // the labels follow the new direction
+		}
+		return d.rollBack("asked by " + d.r.actor(d.ctx) + because(a))
+	}
+	if run == nil {
+		return d.refuse("no rotation is open")
+	}
+	switch a.Verb {
+	case VerbExtend:
+		if !a.Until.After(time.Now()) {
+			return d.refuse("Answer.Until has to be in the future")
+		}
+		run.Extend = latest(run.Extend, a.Until.Round(0))
+		d.answered(a, "both keys live until "+timeText(a.Until))
+	case VerbForget:
+		run.forget(n.Name)
+		d.answered(a, n.Name+" is gone")
+	case VerbAttest:
+		if n.Name == "" {
+			run.ScopesFine = d.r.actor(d.ctx)
+			d.answered(a, "the scopes of the new key are meant")
+			return nil
+		}
+		c := run.consumer(n.Name)
+		c.Attested, c.AttestedBy = run.Target, d.r.actor(d.ctx)
+		d.answered(a, fmt.Sprintf("%s works with generation %d", n.Name, generationOf(d.st.key(run.Target))))
+	case VerbSettle:
+		return d.settledBy(n, a)
+	case VerbDone:
+		d.done(n)
+		d.answered(a, n.ID)
+	}
+	return nil
+}
+
+func because(a Answer) string {
+	if a.Reason == "" {
+		return ""
+	}
+	return ": " + a.Reason
+}
+
+// done marks a person's task: it is looked at again, and believed where nothing can be seen.
+func (d *drive) done(n Need) {
+	run := d.st.Run
+	switch {
+	case n.Name != "":
+		if c := run.consumer(n.Name); c != nil {
+			c.Done = run.Target
+		}
+	case strings.HasSuffix(n.ID, "/revoke"):
+		for _, k := range d.st.victims() {
+			k.Manual = ""
+		}
+	default:
+		run.Forgiven = run.wasted() + run.Forgiven
+	}
+}
+
+// settledBy takes a person's word on what became of a lost answer, or that a compromised key is dead.
+func (d *drive) settledBy(n Need, a Answer) error {
+	run := d.st.Run
+	if strings.HasSuffix(n.ID, "/dead") {
+		for _, k := range d.st.victims() {
+			if d.unprovable(k) {
+				d.buried(k, "settled by "+d.r.actor(d.ctx))
+			}
+		}
+		d.answered(a, "the keys are dead")
+		return nil
+	}
+	at := run.attempt()
+	if at == nil || at.Fate != fateOpen {
+		return d.refuse("no answer is lost")
+	}
+	if a.KeyID == "" {
+		at.Fate = fateAbsent
+		d.answered(a, "no key was made")
+		return nil
+	}
+	d.condemnAttempt(at, Key{ID: a.KeyID})
+	d.answered(a, a.KeyID+" was made; it is ended")
+	return nil
+}
+
+// settleDrift does what a person decided about a store that is not as the journal expects.
+func (d *drive) settleDrift(found drift, a Answer) error {
+	switch {
+	case a.Verb == VerbAdopt && (found == driftForeign || found == driftBehind):
+		d.rebuild()
+		d.answered(a, "going on from what the store holds")
+	case a.Verb == VerbAdopt && found == driftUnknown:
+		d.adopt(d.doc.currentKey())
+		d.answered(a, "the key in the store is current")
+	case a.Verb == VerbAdopt && found == driftPutBack:
+		if err := d.rollBack("the replaced key was made current again by hand"); err != nil {
+			return err
+		}
+	default:
+		d.strangers(true)
+		d.answered(a, "back to what the journal says")
+	}
+	d.recordStrangers()
+	return d.project(nil)
+}
+
+// adopt makes a key that somebody else put into the store the current one. Whatever was current or on its way is replaced
+// by it, under the same gate as ever.
+func (d *drive) adopt(key Key) {
+	st := d.st
+	actor := d.r.actor(d.ctx)
+	old := st.Current
+	attempts := []*attempt(nil)
+	var victims []int64
+	for _, k := range st.Keys {
+		if k.DebtSince.IsZero() && k.DeadAt.IsZero() {
+			victims = append(victims, k.Key.Serial)
+		}
+	}
+	if st.Run != nil {
+		attempts = st.Run.Attempts
+		d.close(TakenOver)
+	}
+	d.begin(Standard, "a key that was made by hand was adopted", "")
+	run := st.Run
+	ks := st.add(key, run.Generation, d.reg.parts.Issuer, "adopted by "+actor)
+	ks.Stored, ks.Presented = true, true
+	keys := slices.Clone(d.doc.Keys)
+	for i := range keys {
+		if keys[i].Role == RoleCurrent {
+			keys[i].Key.Serial, keys[i].Key.Generation = ks.Key.Serial, ks.Key.Generation
+		}
+	}
+	d.doc.Keys = keys
+	run.Old, run.New, run.Target, run.Victims, run.Attempts = old, ks.Key.Serial, ks.Key.Serial, victims, attempts
+	run.Promoted, run.Phase = true, PhaseDeploy
+	st.Current = ks.Key.Serial
+}
+
+// rebuild makes a record from what the store holds, for a journal that was lost or restored: at the earliest safe phase,
+// with every window starting again. A person asked for it, so the keys are named.
+func (d *drive) rebuild() {
+	st, by := d.st, "adopted by "+d.r.actor(d.ctx)
+	st.Keys, st.Run, st.Current = nil, nil, 0
+	if s, ok := parseStamp(d.doc.Stamp); ok {
+		st.Epoch = max(st.Epoch, s.Epoch+1)
+	}
+	byRole := map[Role]*keyState{}
+	var compromised []*keyState
+	for _, k := range d.doc.Keys {
+		id := k.Key.identity()
+		ks := &keyState{Key: id, Issuer: d.reg.parts.Issuer, Named: by, Stored: true, Presented: true, Ends: id.ExpiresAt}
+		st.LastSerial = max(st.LastSerial, id.Serial)
+		st.LastGeneration = max(st.LastGeneration, id.Generation)
+		st.Keys = append(st.Keys, ks)
+		switch {
+		case k.Compromised:
+			ks.Condemned = true
+			ks.Incidents = []string{cmp.Or(d.doc.Metadata["incident_reference"], "unknown")}
+			compromised = append(compromised, ks)
+		case k.Role == RoleRetiring:
+			d.owe(ks, &Error{Evidence: "found in the store when its record was rebuilt"})
+		default:
+			byRole[k.Role] = ks
+		}
+	}
+	for _, ks := range st.Keys { // what came without a number gets one
+		if ks.Key.Serial == 0 {
+			st.LastSerial++
+			ks.Key.Serial = st.LastSerial
+		}
+	}
+	for i := range d.doc.Keys {
+		d.doc.Keys[i].Key.Serial = st.Keys[i].Key.Serial
+	}
+	st.Claimed = true
+	current := byRole[RoleCurrent]
+	if current != nil {
+		st.Current = current.Key.Serial
+	}
+	switch pending, previous := byRole[RolePending], byRole[RolePrevious]; {
+	case len(compromised) > 0:
+		d.begin(Emergency, "its record was rebuilt from the store", "")
+		run := st.Run
+		run.Incidents, run.Confirmed, run.IssueBy = compromised[0].Incidents, time.Now(), time.Now()
+		run.Victims = nil
+		for _, k := range compromised {
+			run.kill(k.Key.Serial)
+		}
+		run.Target = successorOf(run, st)
+		d.oweTheRest()
+	case pending != nil:
+		d.begin(Standard, "its record was rebuilt from the store", "")
+		st.Run.New, st.Run.Target, st.Run.Phase = pending.Key.Serial, pending.Key.Serial, PhaseProve
+		st.Run.IssuedAt = time.Now()
+		if previous != nil {
+			st.Run.kill(previous.Key.Serial)
+		}
+	case previous != nil && current != nil:
+		d.begin(Standard, "its record was rebuilt from the store", "")
+		run := st.Run
+		run.Old, run.New, run.Target, run.Victims = previous.Key.Serial, st.Current, st.Current, []int64{previous.Key.Serial}
+		run.Promoted, run.Phase = true, PhaseDeploy
+		run.IssuedAt = time.Now()
+		for _, c := range run.Consumers {
+			c.Acked = 0
+		}
+	}
+}

@@ -1,0 +1,191 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run advances whatever is due until ctx ends, then finishes the side effect at hand and returns nil. It fails only if the
+// journal cannot be read at the start. It sleeps.
+func (r *Rotator) Run(ctx context.Context) error {
+	if _, err := r.installationID(ctx); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		_, err := r.Sweep(ctx)
+		r.logSweep(ctx, err)
+		timer := time.NewTimer(r.untilNext(ctx))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-r.wake:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+func (r *Rotator) logSweep(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		r.cfg.Logger.DebugContext(ctx, "rotation: sweep", "problem", publicText(err)) // each trouble was told when it was new
+	}
+}
+
+// untilNext is how long Run may sleep: until the next entry is due, and no longer than a lease, since other processes write
+// entries too.
+func (r *Rotator) untilNext(ctx context.Context) time.Duration {
+	longest := r.cfg.Lease
+	entries, err := r.due(ctx, r.names(), time.Now().Add(longest), 1)
+	if err != nil || len(entries) == 0 {
+		return longest
+	}
+	return min(max(time.Until(entries[0].Due), r.cfg.CallTimeout/1000), longest)
+}
+
+func (r *Rotator) due(ctx context.Context, names []string, t time.Time, limit int) ([]Entry, error) {
+	return guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) ([]Entry, error) {
+		return r.cfg.Journal.Due(ctx, names, t, limit)
+	})
+}
+
+// Sweep advances everything that is due, once, and returns the status of each credential that it touched. The error joins
+// what is wrong; the others are advanced all the same.
+func (r *Rotator) Sweep(ctx context.Context) ([]Status, error) {
+	s := &sweep{r: r, seen: map[string]bool{}}
+	s.advance(ctx, r.unlooked())
+	names := r.names()
+	for ctx.Err() == nil {
+		entries, err := r.due(ctx, names, time.Now(), 4*r.cfg.Parallel)
+		if err != nil {
+			s.errs = append(s.errs, &Error{Evidence: "the journal does not say what is due", Err: hide(err)})
+			break
+		}
+		fresh := entries[:0]
+		for _, e := range entries {
+			if !s.seen[e.Credential] {
+				fresh = append(fresh, e)
+			}
+		}
+		if len(fresh) == 0 {
+			break // what is still due was looked at in this sweep
+		}
+		var due []string
+		for _, e := range fresh {
+			due = append(due, e.Credential)
+		}
+		s.advance(ctx, due)
+		names = slices.DeleteFunc(names, func(n string) bool { return s.seen[n] })
+	}
+	return s.all, errors.Join(s.errs...)
+}
+
+// unlooked are the names that were registered since the last Sweep, and those with an emergency that no journal took: the
+// journal does not know when they are due.
+func (r *Rotator) unlooked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name := range r.unrecorded {
+		r.unseen[name] = true
+	}
+	names := make([]string, 0, len(r.unseen))
+	for name := range r.unseen {
+		names = append(names, name)
+	}
+	clear(r.unseen)
+	slices.Sort(names)
+	return names
+}
+
+// sweep is one pass over what is due.
+type sweep struct {
+	r    *Rotator
+	mu   sync.Mutex
+	seen map[string]bool // guarded by mu
+	all  []Status        // guarded by mu
+	errs []error         // guarded by mu
+}
+
+func (s *sweep) advance(ctx context.Context, names []string) {
+	var g errgroup.Group
+	g.SetLimit(s.r.cfg.Parallel)
+	for _, name := range names {
+		s.mu.Lock()
+		s.seen[name] = true
+		s.mu.Unlock()
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			st, err := s.r.Advance(ctx, name)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.all, s.errs = append(s.all, st), append(s.errs, err)
+			return nil
+		})
+	}
+	_ = g.Wait() // each credential has its own error
+}
+
+// Wait drives (or, while another process does, watches) the open rotations of names until all have ended, sleeping in
+// between: that can be days. Without names: of every registered credential. The error joins those that did not end with a
+// new key, and is ctx's if that ends first.
+func (r *Rotator) Wait(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		names = r.names()
+	}
+	errs := make([]error, len(names))
+	var g errgroup.Group
+	for i, name := range names {
+		g.Go(func() error {
+			errs[i] = r.waitOne(ctx, name)
+			return nil
+		})
+	}
+	_ = g.Wait() // errs holds them, in the order of names
+	return errors.Join(errs...)
+}
+
+func (r *Rotator) waitOne(ctx context.Context, name string) error {
+	st, err := r.Status(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		return err
+	}
+	pending := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.unrecorded[name]) > 0
+	}
+	for err != nil || st.Open != nil || pending() {
+		wait := max(time.Until(st.Next), r.cfg.CallTimeout/1000)
+		timer := time.NewTimer(min(wait, r.cfg.Lease))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return &Error{Credential: name, Evidence: "waiting ended before the rotation", Err: ctx.Err()}
+		case <-timer.C:
+		}
+		if st, err = r.Status(ctx, name); err == nil && st.Open != nil && !st.Next.After(time.Now()) || pending() {
+			st, err = r.Advance(ctx, name)
+		}
+	}
+	if st.Last != nil && st.Last.Outcome != Rotated {
+		return &Error{Credential: name, Rotation: st.Last.ID, Evidence: fmt.Sprintf("the rotation to generation %d ended %s", st.Last.Generation, st.Last.Outcome), Err: problemOf(st.Last)}
+	}
+	return nil
+}
+
+func problemOf(rec *Record) error {
+	if rec.Problem == nil {
+		return nil
+	}
+	return rec.Problem
+}

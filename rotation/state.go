@@ -1,0 +1,276 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// schema is the version of the journal's record. A record of a newer version is refused, older ones are upgraded by decode.
+const schema = 1
+
+// state is what the journal keeps of one credential. It decides every role; it never holds a secret.
+type state struct {
+	Schema         int         `json:"schema"`
+	Epoch          int64       `json:"epoch"`           // one more at each taking of the lease
+	WriteID        string      `json:"write_id"`        // of this save: tells a lost answer from a lost race
+	Lease          *lease      `json:"lease,omitzero"`  // nil: nobody drives
+	Settle         time.Time   `json:"settle,omitzero"` // calls of a former owner can land until then
+	LastGeneration int         `json:"last_generation,omitzero"`
+	LastSerial     int64       `json:"last_serial,omitzero"` // given to a key
+	Current        int64       `json:"current,omitzero"`     // the key that readers of the store are to see
+	Claimed        bool        `json:"claimed,omitzero"`     // the store bears our stamp
+	Writing        bool        `json:"writing,omitzero"`     // a write to the store was intended; it may have happened
+	StoreEpoch     int64       `json:"store_epoch,omitzero"` // of the last write to the store that is known to have happened
+	Keys           []*keyState `json:"keys,omitzero"`        // every key that is not proven dead
+	Run            *run        `json:"run,omitzero"`         // the open rotation
+	Ended          []ended     `json:"ended,omitzero"`       // oldest first
+	Hold           *hold       `json:"hold,omitzero"`        // see Rotator.Hold
+	Needs          []Need      `json:"needs,omitzero"`       // as of the last Advance
+	Problem        *Error      `json:"problem,omitzero"`     // as of the last Advance
+	Cause          string      `json:"cause,omitzero"`       // of the last trouble that was told
+	Retry          retry       `json:"retry,omitzero"`       // of what failed in the last Advance
+	Outbox         outbox      `json:"outbox,omitzero"`      // events that a sink has not taken yet
+}
+
+// lease is the right to drive one credential.
+type lease struct {
+	Owner  string        `json:"owner"`  // unique for each taking
+	Actor  string        `json:"actor"`  // for people
+	For    time.Duration `json:"for"`    // from the save that it came with
+	Settle time.Duration `json:"settle"` // after its end, until no call begun under it can land
+}
+
+// keyState is what is known of one key.
+type keyState struct {
+	Key         Key       `json:"key"`
+	Issuer      string    `json:"issuer"`                // identity of the issuer that made it
+	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
+	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
+	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it
+	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
+	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
+	Ends        time.Time `json:"ends,omitzero"`         // the provider ends it by itself
+	DisableSent time.Time `json:"disable_sent,omitzero"` // last intent; zero again once enabled
+	DisabledAt  time.Time `json:"disabled_at,omitzero"`
+	RevokedAt   time.Time `json:"revoked_at,omitzero"` // the first revocation was sent
+	Answered    bool      `json:"answered,omitzero"`   // a revocation was answered with success
+	DeadAt      time.Time `json:"dead_at,omitzero"`    // proven
+	Proof       string    `json:"proof,omitzero"`      // of its death
+	Manual      string    `json:"manual,omitzero"`     // what a person has to do to end it
+	DebtSince   time.Time `json:"debt_since,omitzero"`
+	Problem     *Error    `json:"problem,omitzero"`
+	Retry       retry     `json:"retry,omitzero"`
+}
+
+// run is one open rotation: it moves every presenter to the target and then kills the victims.
+type run struct {
+	ID          string           `json:"id"`
+	Strategy    Strategy         `json:"strategy"`
+	Phase       Phase            `json:"phase"`
+	Reason      string           `json:"reason,omitzero"`
+	Actor       string           `json:"actor"`
+	Trigger     string           `json:"trigger,omitzero"`
+	Incidents   []string         `json:"incidents,omitzero"`
+	Generation  int              `json:"generation"` // of the key that is, or was, to be issued
+	Old         int64            `json:"old,omitzero"`
+	New         int64            `json:"new,omitzero"`     // issued by this run
+	Target      int64            `json:"target,omitzero"`  // Old or New; zero: to be issued
+	Victims     []int64          `json:"victims,omitzero"` // what has to die before the end
+	Parts       parts            `json:"parts"`
+	Attempts    []*attempt       `json:"attempts,omitzero"`
+	Forgiven    int              `json:"forgiven,omitzero"` // attempts in vain after which a person said to go on
+	Consumers   []*consumerState `json:"consumers,omitzero"`
+	Promoted    bool             `json:"promoted,omitzero"`    // New was current in the store, for anybody to read
+	NoOverlap   bool             `json:"no_overlap,omitzero"`  // the old key was dead at the beginning, or issuing killed it
+	ScopesFine  string           `json:"scopes_fine,omitzero"` // who said that the new key's scopes are meant
+	Extend      time.Time        `json:"extend,omitzero"`
+	IssueTried  bool             `json:"issue_tried,omitzero"`  // emergency: the successor was tried once
+	IssueBy     time.Time        `json:"issue_by,omitzero"`     // emergency: then the key is revoked, successor or not
+	RevokeFirst bool             `json:"revoke_first,omitzero"` // emergency
+	Confirmed   time.Time        `json:"confirmed,omitzero"`    // emergency
+	BeganAt     time.Time        `json:"began_at"`
+	IssuedAt    time.Time        `json:"issued_at,omitzero"`
+	RevokedAt   time.Time        `json:"revoked_at,omitzero"`
+	DeployedAt  time.Time        `json:"deployed_at,omitzero"`
+	DeadAt      time.Time        `json:"dead_at,omitzero"`
+	RollBackAt  time.Time        `json:"roll_back_at,omitzero"` // decided; zero: not rolling back
+	BackTakes   time.Duration    `json:"back_takes,omitzero"`
+	Alarmed     bool             `json:"alarmed,omitzero"` // people know that the provider's deadline is near
+	Failing     time.Time        `json:"failing,omitzero"` // since when a deployment or its verification fails
+	Timeline    []Moment         `json:"timeline,omitzero"`
+}
+
+// attempt is one try of Issue.
+type attempt struct {
+	N        int         `json:"n"`
+	Name     string      `json:"name"`
+	Token    string      `json:"token"`
+	Fate     attemptFate `json:"fate"`
+	OpenedAt time.Time   `json:"opened_at"`
+	SettleAt time.Time   `json:"settle_at"`       // from then on a list tells whether it minted
+	Before   []string    `json:"before,omitzero"` // ids listed before the call
+	Listed   bool        `json:"listed,omitzero"` // Before was read
+	Chosen   bool        `json:"chosen,omitzero"` // the value was ours to choose, and is stored as Serial
+	Serial   int64       `json:"serial,omitzero"`
+	Manual   bool        `json:"manual,omitzero"` // a person makes the key
+}
+
+type attemptFate string
+
+const (
+	fateOpen      attemptFate = "open"      // intended; the provider may or may not have minted
+	fateStored    attemptFate = "stored"    // its value is in the store
+	fateCondemned attemptFate = "condemned" // minted, of no use, to be killed
+	fateAbsent    attemptFate = "absent"    // nothing was minted, as a list told later
+	fateRefused   attemptFate = "refused"   // nothing was minted, as the issuer said: the attempt is made again
+)
+
+// consumerState is the progress of one binding.
+type consumerState struct {
+	Name       string    `json:"name"`
+	Sent       int64     `json:"sent,omitzero"`  // the key of the last deployment that was intended; touched if not zero
+	Acked      int64     `json:"acked,omitzero"` // the key of the last deployment that returned nil
+	AckedAt    time.Time `json:"acked_at,omitzero"`
+	Role       Role      `json:"role,omitzero"` // where it was told to find the key
+	Done       int64     `json:"done,omitzero"` // a person says that this key was deployed by hand
+	Observed   int64     `json:"observed,omitzero"`
+	ObservedAt time.Time `json:"observed_at,omitzero"`
+	Verified   int64     `json:"verified,omitzero"`
+	VerifiedAt time.Time `json:"verified_at,omitzero"`
+	Attested   int64     `json:"attested,omitzero"`
+	AttestedBy string    `json:"attested_by,omitzero"`
+	Problem    *Error    `json:"problem,omitzero"`
+}
+
+// hold keeps a credential as it is.
+type hold struct {
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason"`
+	Actor  string    `json:"actor"`
+}
+
+// retry counts failures in a row.
+type retry struct {
+	Failures int       `json:"failures,omitzero"`
+	At       time.Time `json:"at,omitzero"`
+}
+
+// ended is a rotation that is over.
+type ended struct {
+	Record    Record   `json:"record"`
+	Incidents []string `json:"incidents,omitzero"`
+}
+
+// decode reads a journal entry. An absent entry is an empty state.
+func decode(e Entry) (*state, error) {
+	st := &state{Schema: schema}
+	if e.Revision == 0 && len(e.Data) == 0 {
+		return st, nil
+	}
+	var version struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(e.Data, &version); err != nil {
+		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable", Action: "restore the journal from a backup", Err: recorded("decode: " + fmt.Sprintf("%T", err))}
+	}
+	if version.Schema > schema {
+		return nil, &Error{Credential: e.Credential, Evidence: fmt.Sprintf("the journal's record has version %d, this code reads up to version %d", version.Schema, schema), Action: "update this program: nothing was changed"}
+	}
+	if version.Schema < 1 {
+		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record has no version", Action: "restore the journal from a backup"}
+	}
+	if err := json.Unmarshal(e.Data, st); err != nil {
+		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable", Action: "restore the journal from a backup", Err: recorded("decode: " + fmt.Sprintf("%T", err))}
+	}
+	return st, nil
+}
+
+// key returns what is known of a serial, nil for none.
+func (st *state) key(serial int64) *keyState {
+	for _, k := range st.Keys {
+		if k.Key.Serial == serial && serial != 0 {
+			return k
+		}
+	}
+	return nil
+}
+
+// add takes a key into the record, without its secret, under a new serial.
+func (st *state) add(k Key, generation int, issuer, named string) *keyState {
+	st.LastSerial++
+	k = k.identity()
+	k.Serial, k.Generation = st.LastSerial, generation
+	ks := &keyState{Key: k, Issuer: issuer, Named: named, Ends: k.ExpiresAt}
+	st.Keys = append(st.Keys, ks)
+	return ks
+}
+
+// drop forgets a key that is proven dead.
+func (st *state) drop(serial int64) {
+	kept := st.Keys[:0]
+	for _, k := range st.Keys {
+		if k.Key.Serial != serial {
+			kept = append(kept, k)
+		}
+	}
+	st.Keys = kept
+}
+
+// compromised reports whether an incident names the key.
+func (k *keyState) compromised() bool { return len(k.Incidents) > 0 }
+
+// live reports whether a key may become, or stay, the one in use.
+func (k *keyState) live() bool { return k != nil && !k.Condemned && !k.compromised() }
+
+// debts are the keys that should be dead, are not proven so, and that no open rotation is about to kill.
+func (st *state) debts() []*keyState {
+	var debts []*keyState
+	for _, k := range st.Keys {
+		if !k.DebtSince.IsZero() {
+			debts = append(debts, k)
+		}
+	}
+	return debts
+}
+
+// victims are the keys that the open rotation still has to kill.
+func (st *state) victims() []*keyState {
+	var victims []*keyState
+	for _, serial := range st.Run.Victims {
+		if k := st.key(serial); k != nil && k.DebtSince.IsZero() {
+			victims = append(victims, k)
+		}
+	}
+	return victims
+}
+
+// condemned reports that a key of the open rotation is past saving: there is only forward.
+func (r *run) irreversible(st *state) bool {
+	for _, serial := range r.Victims {
+		if k := st.key(serial); k == nil || k.Condemned {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) consumer(name string) *consumerState {
+	for _, c := range r.Consumers {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// attempt returns the last one, nil before the first.
+func (r *run) attempt() *attempt {
+	if len(r.Attempts) == 0 {
+		return nil
+	}
+	return r.Attempts[len(r.Attempts)-1]
+}

@@ -1,0 +1,184 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// step is one line of a strategy. do runs again after every interruption: it looks at what is there before it acts. nil
+// means that the phase is over.
+type step struct {
+	phase Phase
+	do    func(*drive) error
+}
+
+// table is a strategy: the order of its steps. Each moves every presenter to the run's target and then kills its victims;
+// they differ in what they prove first.
+//
+// The mirror direction, webhook signing secrets, gets its tables here: the accepting side is then the consumers.
+func table(s Strategy) []step {
+	switch s {
+	case RollBack:
+		return []step{
+			{PhaseRestore, (*drive).restore},
+			{PhasePromote, (*drive).promote},
+			{PhaseDeploy, (*drive).deployAll},
+			{PhaseVerify, (*drive).verifyAll},
+			{PhaseSoak, (*drive).soak},
+			{PhaseRetire, (*drive).retire},
+			{PhaseConfirm, (*drive).confirm},
+			{PhaseFinish, (*drive).finish},
+		}
+	case Emergency:
+		return []step{
+			{PhaseIssue, (*drive).issue},
+			{PhaseProve, (*drive).prove},
+			{PhasePromote, (*drive).promote},
+			{PhaseDeploy, (*drive).deployAll},
+			{PhaseVerify, (*drive).verifyAll},
+			{PhaseConfirm, (*drive).confirm},
+			{PhaseFinish, (*drive).finish},
+		}
+	default:
+		return []step{
+			{PhasePrepare, (*drive).prepare},
+			{PhaseIssue, (*drive).issue},
+			{PhaseProve, (*drive).prove},
+			{PhaseCanary, (*drive).canary},
+			{PhasePromote, (*drive).promote},
+			{PhaseDeploy, (*drive).deployAll},
+			{PhaseVerify, (*drive).verifyAll},
+			{PhaseSoak, (*drive).soak},
+			{PhaseDisable, (*drive).disable},
+			{PhaseRetire, (*drive).retire},
+			{PhaseConfirm, (*drive).confirm},
+			{PhaseFinish, (*drive).finish},
+		}
+	}
+}
+
+// stepOf finds the step that a run stands in.
+func stepOf(s Strategy, p Phase) step {
+	for _, st := range table(s) {
+		if st.phase == p {
+			return st
+		}
+	}
+	return step{p, func(*drive) error {
+		return &Error{Evidence: fmt.Sprintf("the record stands in phase %q, which strategy %q does not have", p, s)}
+	}}
+}
+
+// next moves on to the next step.
+func (r *run) next() {
+	steps := table(r.Strategy)
+	for i, s := range steps[:len(steps)-1] {
+		if s.phase == r.Phase {
+			r.Phase = steps[i+1].phase
+			return
+		}
+	}
+}
+
+// begin opens a rotation. Every known consumer is assumed to use the current key.
+func (d *drive) begin(s Strategy, reason, trigger string) {
+	st := d.st
+	st.LastGeneration = max(st.LastGeneration, generationOf(st.key(st.Current))) + 1
+	run := &run{
+		ID: newID(), Strategy: s, Phase: table(s)[0].phase, Reason: reason, Trigger: trigger,
+		Actor: d.r.actor(d.ctx), Generation: st.LastGeneration, Old: st.Current, Parts: d.reg.parts, BeganAt: time.Now(),
+	}
+	if st.Current != 0 {
+		run.Victims = []int64{st.Current}
+	}
+	for _, b := range d.reg.Bindings {
+		run.Consumers = append(run.Consumers, &consumerState{Name: b.Name, Acked: st.Current})
+	}
+	st.Run, st.Retry, st.Cause = run, retry{}, ""
+	d.emit(Event{Kind: EventBegan, Text: fmt.Sprintf("%s rotation to generation %d began: %s", s, run.Generation, reason)})
+}
+
+// dueReason is why a rotation begins by itself.
+func (d *drive) dueReason() string {
+	current := d.st.key(d.st.Current)
+	switch {
+	case current == nil:
+		return "there is no key yet"
+	case current.Key.IssuedAt.IsZero():
+		return "nobody knows how old the key is"
+	default:
+		return "due since " + timeText(dueAt(d.reg, current))
+	}
+}
+
+func generationOf(k *keyState) int {
+	if k == nil {
+		return 0
+	}
+	return k.Key.Generation
+}
+
+// rollBack turns an open rotation around: the same steps with the roles swapped.
+func (d *drive) rollBack(why string) error {
+	run := d.st.Run
+	old := d.st.key(run.Old)
+	switch {
+	case run.Strategy != Standard:
+		return &Error{Evidence: "a roll-back starts from a standard rotation only; this is a " + string(run.Strategy)}
+	case old == nil:
+		return &Error{Evidence: "there is no older key to go back to"}
+	case !old.live() || run.irreversible(d.st):
+		return &Error{Evidence: "the old key is condemned already", Action: "begin a new rotation when this one has ended"}
+	case old.Stored && d.loaded && d.value(run.Old).IsZero():
+		return &Error{Evidence: "the store has lost the value of the old key"}
+	}
+	run.Strategy, run.Phase, run.RollBackAt = RollBack, PhaseRestore, time.Now()
+	run.Target, run.Victims = run.Old, nil
+	if run.New != 0 {
+		run.Victims = []int64{run.New}
+	}
+	run.Failing, run.Extend = time.Time{}, time.Time{}
+	d.st.Retry, d.fresh = retry{}, nil
+	d.emit(Event{Kind: EventRollBack, Level: slog.LevelWarn, Text: "rolling back: " + why})
+	return nil
+}
+
+// forward turns a roll-back around again. It is legal until a key is condemned.
+func (d *drive) forward(why string) error {
+	run := d.st.Run
+	if run.Strategy != RollBack || run.irreversible(d.st) {
+		return &Error{Evidence: "the new key is condemned already"}
+	}
+	run.Strategy, run.RollBackAt, run.Failing = Standard, time.Time{}, time.Time{}
+	run.Victims = []int64{run.Old}
+	if n := d.st.key(run.New); n.live() {
+		run.Target, run.Phase = run.New, PhaseProve
+	} else {
+		run.Target, run.Phase = 0, PhaseIssue
+	}
+	d.st.Retry, d.fresh = retry{}, nil
+	d.emit(Event{Kind: EventRollBack, Level: slog.LevelWarn, Text: "going forward again: " + why})
+	return nil
+}
+
+// turnBack is a step's decision to roll back; where that is impossible the cause is reported, and tried again.
+func turnBack(why string, cause error) error {
+	return &turn{why: why, take: func(d *drive) error {
+		if err := d.rollBack(why); err != nil {
+			return cause
+		}
+		return nil
+	}}
+}
+
+// known makes a victim of a key of the open run.
+func (r *run) kill(serial int64) {
+	if serial != 0 && !slices.Contains(r.Victims, serial) {
+		r.Victims = append(r.Victims, serial)
+	}
+}
