@@ -56,6 +56,6 @@
 //
 // # Dependencies
 //
-// The engine uses go-multierror, backoff and x/sync; everything else in this module uses the standard library alone. Adapters
-// that need an SDK or a driver are modules of their own.
+// Beside the standard library this module links go-multierror, backoff and x/sync, and nothing else. Adapters that need an SDK
+// or a driver are modules of their own.
 package handover
