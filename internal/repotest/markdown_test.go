@@ -176,7 +176,7 @@ func ExampleNew() {
 var (
 	link        = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	elsewhere   = regexp.MustCompile(`^(https?|mailto):`)
-	packageName = regexp.MustCompile(`(https://)?` + regexp.QuoteMeta(core) + `/([\w\-./]*\w)`)
+	packageName = regexp.MustCompile(`(https://)?` + regexp.QuoteMeta(core) + `/([\w\-/]*\w)`)
 )
 
 func TestLinksInPagesLeadSomewhere(t *testing.T) {
