@@ -50,7 +50,7 @@ func TestExportedAPI(t *testing.T) {
 		}
 		want, err := os.ReadFile(golden)
 		if assert.NoErrorf(t, err, "%s has no golden; write it with -update", p.rel()) {
-			assert.Equalf(t, string(want), got, "the exported API of %s is another one; if that is meant, use -update", p.rel())
+			assert.Emptyf(t, difference(string(want), got), "package %s exports other things; if that is meant, use -update", p.rel())
 		}
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
@@ -65,6 +65,23 @@ func TestExportedAPI(t *testing.T) {
 			assert.Failf(t, "a golden of no package", "api/%s; -update removes it", filepath.Base(file))
 		}
 	}
+}
+
+// difference lists the lines of want that got has not, and the other way round.
+func difference(want, got string) []string {
+	wanted, gotten := strings.Split(want, "\n"), strings.Split(got, "\n")
+	var out []string
+	for _, line := range wanted {
+		if !slices.Contains(gotten, line) {
+			out = append(out, "gone: "+line)
+		}
+	}
+	for _, line := range gotten {
+		if !slices.Contains(wanted, line) {
+			out = append(out, "new: "+line)
+		}
+	}
+	return out
 }
 
 // apiText lists what a package exports, a line each, sorted: functions without the names of their parameters, structs and
