@@ -186,8 +186,9 @@ func nextLink(header string) (string, bool) {
 			return "", false
 		}
 		var parameters string
-		parameters, header = cutLink(rest)
-		for p := range strings.SplitSeq(parameters, ";") {
+		for parameters, header = cut(rest, ','); parameters != ""; {
+			var p string
+			p, parameters = cut(parameters, ';')
 			name, value, _ := strings.Cut(p, "=")
 			relations := strings.Fields(strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`)))
 			if strings.EqualFold(strings.TrimSpace(name), "rel") && slices.Contains(relations, "next") {
@@ -197,14 +198,14 @@ func nextLink(header string) (string, bool) {
 	}
 }
 
-// cutLink cuts at the first comma outside of quotes.
-func cutLink(s string) (before, after string) {
+// cut cuts at the first separator outside of quotes.
+func cut(s string, separator rune) (before, after string) {
 	quoted := false
 	for n, r := range s {
 		switch {
 		case r == '"':
 			quoted = !quoted
-		case r == ',' && !quoted:
+		case r == separator && !quoted:
 			return s[:n], s[n+1:]
 		}
 	}

@@ -98,8 +98,12 @@ func moment(v any, _ bool) (time.Time, error) {
 			return time.Time{}, nil
 		}
 		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
-			if t, err := time.Parse(layout, v); err == nil {
-				return t.UTC(), nil
+			t, err := time.Parse(layout, v)
+			if t = t.UTC(); err == nil && (t.Year() < 1970 || t.Year() > 9999) { // 9999-12-31T23:59:59-01:00 does not marshal
+				return time.Time{}, errNoTime
+			}
+			if err == nil {
+				return t, nil
 			}
 		}
 		return epoch(v)
