@@ -130,9 +130,9 @@ func chosen(ctx context.Context, r *trial) error {
 	}
 	switch want := req.Chosen; {
 	case want.Secret.IsZero():
-		return errors.New("Choose returned a key without a secret and no error")
+		return errors.New("a key without a secret and no error from Choose")
 	case want.Secret.Equal(other.Secret):
-		return errors.New("Choose returned the same value twice")
+		return errors.New("the same value twice from Choose")
 	}
 	if err := wait(ctx, r.Patience); err != nil {
 		return err

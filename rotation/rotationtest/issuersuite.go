@@ -17,14 +17,14 @@ import (
 // It makes keys at the provider, at most two that live at one time (but up to Traits.MaxKeys, where that is 10 or less, to see
 // how the limit is told), and revokes every one of them, also when a clause fails. The first key of a clause is asked for
 // without a current key. Use an account where that does no harm: IssueRequest.Credential is "handover-suite" and every name
-// begins so.
+// begins so. All in all it takes 10 to 20 times Patience.
 //
 // What is seen from outside is not everything: that no error carries the text of a provider's answer (I5) is for the
 // implementation's own tests, and so is a lost answer (I3).
 type IssuerSuite struct {
 	Issuer   rotation.Issuer   // required
 	Verifier rotation.Verifier // required: asks the accepting side; without it revocation cannot be proven
-	Patience time.Duration     // how long the provider takes to agree with itself; zero: it does at once. The suite takes about 15 times as long
+	Patience time.Duration     // how long the provider takes to agree with itself; zero: it does at once
 }
 
 // Run runs one subtest for each clause, named after it.

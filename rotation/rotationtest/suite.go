@@ -85,12 +85,7 @@ func leaks(err error, secrets []secret.Value) bool {
 	if err == nil {
 		return false
 	}
-	text := err.Error() + fmt.Sprintf("\n%+v\n%#v", err, err)
-	for e := range tree(err) {
-		if public, ok := e.(interface{ Public() string }); ok {
-			text += "\n" + public.Public()
-		}
-	}
+	text := texts(err)
 	for _, s := range secrets {
 		for _, form := range forms(s.Reveal()) {
 			if strings.Contains(text, form) {
@@ -99,6 +94,27 @@ func leaks(err error, secrets []secret.Value) bool {
 		}
 	}
 	return false
+}
+
+// texts is everything that err and what it wraps can be printed as.
+func texts(err error) string {
+	all := fmt.Sprintf("%v\n%+v\n%#v\n", err, err, err)
+	if public, ok := err.(interface{ Public() string }); ok {
+		all += public.Public()
+	}
+	var inner []error
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		inner = []error{e.Unwrap()}
+	case interface{ Unwrap() []error }:
+		inner = e.Unwrap()
+	}
+	for _, e := range inner {
+		if e != nil {
+			all += texts(e)
+		}
+	}
+	return all
 }
 
 // forms are the ways in which a value may stand in an error. What is too short to be a secret is in every text.
@@ -110,31 +126,6 @@ func forms(value string) []string {
 		value, url.QueryEscape(value), url.PathEscape(value), strings.Trim(fmt.Sprintf("%q", value), `"`),
 		base64.StdEncoding.EncodeToString([]byte(value)), base64.URLEncoding.EncodeToString([]byte(value)),
 	}
-}
-
-// tree is err and all that it wraps.
-func tree(err error) func(yield func(error) bool) {
-	return func(yield func(error) bool) { walk(err, yield) }
-}
-
-func walk(err error, yield func(error) bool) bool {
-	if err == nil {
-		return true
-	}
-	if !yield(err) {
-		return false
-	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		return walk(e.Unwrap(), yield)
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			if !walk(inner, yield) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // within asks until ok gives nil or patience has passed, and returns its last answer. It asks at least once.
