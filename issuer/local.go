@@ -1,0 +1,43 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package issuer
+
+import (
+	"context"
+	"time"
+
+	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
+)
+
+// Local chooses secrets itself, 32 random bytes in hexadecimal. It is a [rotation.Chooser] whose Issue returns what was
+// chosen and whose Revoke does nothing: a key ends when the accepting side is told so. Embed it in an issuer whose provider
+// is told a value. The zero value is ready to use, concurrently.
+type Local struct{}
+
+var (
+	_ rotation.Issuer  = Local{}
+	_ rotation.Chooser = Local{}
+)
+
+// Choose returns a new random key. Its ID is req.Name, which is unique for each attempt, as no provider gives it one.
+func (Local) Choose(_ context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	return rotation.Key{ID: req.Name, Secret: secret.Random(32)}, nil
+}
+
+// Issue returns req.Chosen, issued now if nothing else is said. Without it, it fails with rotation.ErrNotIssued.
+func (Local) Issue(_ context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	key := req.Chosen
+	if key.Secret.IsZero() {
+		return rotation.Key{}, wire.Problem("issuer: Local: IssueRequest.Chosen holds no secret", rotation.ErrNotIssued)
+	}
+	if key.IssuedAt.IsZero() {
+		key.IssuedAt = time.Now()
+	}
+	return key, nil
+}
+
+// Revoke does nothing.
+func (Local) Revoke(context.Context, rotation.Key) error { return nil }

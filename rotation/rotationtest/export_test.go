@@ -1,0 +1,17 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotationtest
+
+// What the tests of this package see of the suites.
+
+func names(clauses []clause) []string {
+	var out []string
+	for _, c := range clauses {
+		out = append(out, c.name)
+	}
+	return out
+}
+
+func (s IssuerSuite) Clauses() []string { return names(s.clauses()) }
+func (s StoreSuite) Clauses() []string  { return names(s.clauses()) }

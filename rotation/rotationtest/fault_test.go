@@ -1,0 +1,138 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotationtest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
+)
+
+func TestFaultByCall(t *testing.T) {
+	p, sealed := rotationtest.NewProvider(), errors.New("sealed")
+	p.Inject(rotationtest.Fault{Op: "Issue", Call: 2, Err: sealed})
+	_, err := p.Issue(t.Context(), rotation.IssueRequest{})
+	require.NoError(t, err)
+	_, err = p.Issue(t.Context(), rotation.IssueRequest{})
+	require.ErrorIs(t, err, sealed)
+	require.Len(t, p.Live(), 1, "nothing happened")
+	_, err = p.Issue(t.Context(), rotation.IssueRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, 3, p.Calls("Issue"))
+	assert.Zero(t, p.Calls("Revoke"))
+}
+
+func TestFaultAfterLosesTheAnswer(t *testing.T) {
+	p := rotationtest.NewProvider()
+	p.Inject(rotationtest.Fault{Op: "Issue", After: true})
+	key, err := p.Issue(t.Context(), rotation.IssueRequest{Name: "lost"})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	var timeout interface{ Timeout() bool }
+	require.ErrorAs(t, err, &timeout)
+	assert.True(t, timeout.Timeout())
+	assert.True(t, key.IsZero())
+	infos, err := p.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, infos, 1)
+	assert.Equal(t, "lost", infos[0].Key.Name)
+}
+
+func TestTheFirstFaultThatFitsCounts(t *testing.T) {
+	s, first := rotationtest.NewStore(), errors.New("first")
+	s.Inject(rotationtest.Fault{Op: "Load", Call: 1, Err: first})
+	s.Inject(rotationtest.Fault{Op: "Load"})
+	_, err := s.Load(t.Context(), "x")
+	require.ErrorIs(t, err, first)
+	_, err = s.Load(t.Context(), "x")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestFaultByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := rotationtest.NewProvider(), time.Now()
+		key := p.Mint()
+		p.Inject(rotationtest.Fault{Op: "Verify", From: start.Add(time.Hour), Until: start.Add(2 * time.Hour)})
+		for _, down := range []bool{false, true, false} {
+			err := p.Verify(t.Context(), key)
+			assert.Equal(t, down, err != nil, "after %v", time.Since(start))
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+func TestFaultDelay(t *testing.T) {
+	refused := errors.New("refused")
+	for name, c := range map[string]struct {
+		fault   rotationtest.Fault
+		timeout time.Duration
+		takes   time.Duration
+		err     error
+		issued  int
+	}{
+		"slow":                 {rotationtest.Fault{Delay: time.Minute}, time.Hour, time.Minute, nil, 1},
+		"slow, given up":       {rotationtest.Fault{Delay: time.Hour}, time.Minute, time.Minute, context.DeadlineExceeded, 1},
+		"refused late":         {rotationtest.Fault{Delay: time.Minute, Err: refused}, time.Hour, time.Minute, refused, 0},
+		"refused, given up":    {rotationtest.Fault{Delay: time.Hour, Err: refused}, time.Minute, time.Minute, context.DeadlineExceeded, 0},
+		"lost late":            {rotationtest.Fault{Delay: time.Minute, After: true, Err: refused}, time.Hour, time.Minute, refused, 1},
+		"lost late, a timeout": {rotationtest.Fault{Delay: time.Minute, After: true}, time.Hour, time.Minute, context.DeadlineExceeded, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, start := rotationtest.NewProvider(), time.Now()
+				c.fault.Op = "Issue"
+				p.Inject(c.fault)
+				ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+				defer cancel()
+				_, err := p.Issue(ctx, rotation.IssueRequest{})
+				require.ErrorIs(t, err, c.err)
+				assert.Equal(t, c.takes, time.Since(start))
+				assert.Len(t, p.Live(), c.issued)
+			})
+		})
+	}
+}
+
+func TestAnEndedContextPreventsTheEffect(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := rotationtest.NewProvider()
+	_, err := p.Issue(ctx, rotation.IssueRequest{})
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Empty(t, p.Live())
+	assert.Equal(t, 1, p.Calls("Issue"))
+}
+
+func TestWrongFaultsPanic(t *testing.T) {
+	p := rotationtest.NewProvider()
+	for name, fake := range map[string]struct {
+		ops    []string
+		inject func(rotationtest.Fault)
+		calls  func(string) int
+	}{
+		"Provider": {[]string{"Issue", "Revoke", "Verify", "List", "Disable", "Enable", "RoundTrip"}, p.Inject, p.Calls},
+		"Store":    {[]string{"Load", "Save", "Names"}, rotationtest.NewStore().Inject, rotationtest.NewStore().Calls},
+		"Consumer": {[]string{"Deploy", "Verify", "Observe"}, rotationtest.NewConsumer(p).Inject, rotationtest.NewConsumer(p).Calls},
+		"Journal":  {[]string{"Load", "Save", "Due"}, rotationtest.NewJournal().Inject, rotationtest.NewJournal().Calls},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, op := range fake.ops {
+				assert.NotPanics(t, func() { fake.inject(rotationtest.Fault{Op: op}); fake.calls(op) }, op)
+			}
+			for _, op := range []string{"", "issue", "Describe", "Mint"} {
+				assert.Panics(t, func() { fake.inject(rotationtest.Fault{Op: op}) }, op)
+				assert.Panics(t, func() { fake.calls(op) }, op)
+			}
+			assert.Panics(t, func() { fake.inject(rotationtest.Fault{Op: fake.ops[0], Call: -1}) })
+			assert.Panics(t, func() { fake.inject(rotationtest.Fault{Op: fake.ops[0], Delay: -1}) })
+		})
+	}
+}

@@ -1,0 +1,244 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotationtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
+)
+
+// longName is the longest that an IssueRequest.Name can be.
+const longName = 64
+
+// fillLimit is how many keys the suite makes, to see how a provider says that it is full.
+const fillLimit = 10
+
+// newKey proves I1.
+func newKey(ctx context.Context, r *trial) error {
+	first, err := r.issue(ctx, rotation.Key{})
+	if err != nil {
+		return err
+	}
+	never := first
+	never.Secret = secret.Random(24)
+	if r.Verifier.Verify(ctx, never) == nil {
+		return errors.New("the Verifier accepts a value that nobody issued: it proves nothing")
+	}
+	second, err := r.issue(ctx, first)
+	if err != nil {
+		return err
+	}
+	if first.Secret.Equal(second.Secret) {
+		return errors.New("Issue returned the same value twice")
+	}
+	if r.traits.KillsOld || (r.traits.Grace > 0 && r.traits.Grace <= 2*r.Patience) {
+		return nil // the provider ends it, and says so
+	}
+	return r.stillAccepted(ctx, first, "the old key, after Issue of another one,")
+}
+
+// nameKept proves I2. A provider without names lists none.
+func nameKept(ctx context.Context, r *trial) error {
+	if _, can, err := r.list(ctx); !can || err != nil {
+		return cmpErr(err, skip("not a Lister: names cannot be seen"))
+	}
+	req := r.request(rotation.Key{})
+	req.Name += "-" + strings.Repeat("x", longName-1-len(req.Name))
+	req, err := r.choose(ctx, req)
+	if err != nil {
+		return err
+	}
+	key, err := r.send(ctx, req)
+	if err != nil {
+		return r.failed(fmt.Sprintf("Issue with a name of %d characters", longName), err)
+	}
+	info, err := r.listedKey(ctx, key)
+	if err != nil {
+		return err
+	}
+	if info.Key.Name != "" && info.Key.Name != req.Name {
+		return fmt.Errorf("the key was asked for as %q and is listed as %q", req.Name, info.Key.Name)
+	}
+	return nil
+}
+
+// cmpErr is err, or otherwise if err is nil.
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// listedKey waits until a key is listed, by its id or without one by its name.
+func (r *trial) listedKey(ctx context.Context, key rotation.Key) (rotation.KeyInfo, error) {
+	var found rotation.KeyInfo
+	err := within(ctx, r.Patience, func() error {
+		infos, _, err := r.list(ctx)
+		for _, info := range infos {
+			if is(info, key) {
+				found = info
+				return nil
+			}
+		}
+		return cmpErr(err, fmt.Errorf("a new key (%s) is %w after %v", key.ID, errNotListed, r.Patience))
+	})
+	return found, err
+}
+
+func is(info rotation.KeyInfo, key rotation.Key) bool {
+	if key.ID != "" {
+		return info.Key.ID == key.ID
+	}
+	return info.Key.Name == key.Name
+}
+
+// definite reports whether an error of Issue says that nothing was minted.
+func definite(err error) bool {
+	return errors.Is(err, rotation.ErrNotIssued) || errors.Is(err, rotation.ErrDenied) ||
+		errors.Is(err, rotation.ErrNoSlot) || errors.Is(err, rotation.ErrManual)
+}
+
+// failuresTold proves I3, as far as a failure can be brought about from outside.
+func failuresTold(ctx context.Context, r *trial) error {
+	req, err := r.choose(ctx, r.request(rotation.Key{}))
+	if err != nil {
+		return err
+	}
+	_, err = r.send(ended(ctx), req)
+	if err == nil {
+		return errors.New("Issue reports success although its context had ended")
+	}
+	if err := r.minted(ctx, req.Name, err); err != nil {
+		return err
+	}
+	return r.fill(ctx)
+}
+
+// minted fails if Issue said for certain that nothing was minted, and something was.
+func (r *trial) minted(ctx context.Context, name string, said error) error {
+	if !definite(said) {
+		return nil
+	}
+	if info, ok := r.named(ctx, name); ok {
+		return r.failed(fmt.Sprintf("Issue minted %s and answered that it had not", info.Key.ID), said)
+	}
+	return nil
+}
+
+// fill issues until the provider says that it is full.
+func (r *trial) fill(ctx context.Context) error {
+	if r.traits.MaxKeys <= 0 || r.traits.MaxKeys > fillLimit || r.traits.KillsOld || r.traits.Grace > 0 {
+		return nil
+	}
+	var current rotation.Key
+	for range r.traits.MaxKeys + 1 {
+		req, err := r.choose(ctx, r.request(current))
+		if err != nil {
+			return err
+		}
+		next, err := r.send(ctx, req)
+		switch {
+		case err == nil:
+			current = next
+		case errors.Is(err, rotation.ErrNoSlot):
+			return r.minted(ctx, req.Name, err)
+		default:
+			return r.failed(fmt.Sprintf("Issue of more than %d keys is not ErrNoSlot", r.traits.MaxKeys), err)
+		}
+	}
+	return nil // its slots come back
+}
+
+// revoked proves I4.
+func revoked(ctx context.Context, r *trial) error {
+	first, err := r.issue(ctx, rotation.Key{})
+	if err != nil {
+		return err
+	}
+	second, err := r.issue(ctx, first)
+	if err != nil {
+		return err
+	}
+	if r.Issuer.Revoke(ended(ctx), first) == nil {
+		if err := r.refused(ctx, first, "a key whose Revoke reported success under an ended context"); err != nil {
+			return err
+		}
+	}
+	if err := r.revoke(ctx, first); err != nil {
+		return err
+	}
+	if err := r.stillAccepted(ctx, second, "another key, after Revoke,"); err != nil {
+		return err
+	}
+	third, err := r.issue(ctx, second) // where ids come back, it gets that of the first
+	if err != nil {
+		return err
+	}
+	if err := r.Issuer.Revoke(ctx, first); err != nil {
+		return r.failed("Revoke of a key that is already gone", err)
+	}
+	return r.stillAccepted(ctx, third, "another key, after Revoke of one that was gone,")
+}
+
+// errorsSilent proves I5: it makes calls that cannot succeed, with keys in them.
+func errorsSilent(ctx context.Context, r *trial) error {
+	key, err := r.issue(ctx, rotation.Key{})
+	if err != nil {
+		return err
+	}
+	// Bytes that no address, statement or document takes as they are make clients fail in their own words.
+	odd := key
+	odd.ID = "no such key/%zz'\";\x7f" + secret.Random(16).Reveal()
+	odd.Secret = secret.Random(32)
+	r.secrets = append(r.secrets, odd.Secret)
+
+	over := ended(ctx)
+	var errs []error
+	see := func(what string, err error) {
+		if leaks(err, r.secrets) {
+			errs = append(errs, fmt.Errorf("the error of %s carries a secret", what))
+		}
+	}
+	for _, c := range []struct {
+		what string
+		ctx  context.Context
+		key  rotation.Key
+	}{
+		{"under an ended context", over, key},
+		{"with an impossible key", ctx, odd},
+	} {
+		see("Revoke "+c.what, r.Issuer.Revoke(c.ctx, c.key))
+		if d, ok := rotation.As[rotation.Disabler](r.Issuer); ok {
+			see("Disable "+c.what, d.Disable(c.ctx, c.key))
+			see("Enable "+c.what, d.Enable(c.ctx, c.key))
+		}
+		see("Issue "+c.what, r.tryIssue(ctx, c.ctx, c.key))
+	}
+	if l, ok := rotation.As[rotation.Lister](r.Issuer); ok {
+		_, err := l.List(over)
+		see("List under an ended context", err)
+	}
+	return errors.Join(errs...)
+}
+
+// tryIssue returns Issue's own error. Its value is chosen while that is possible.
+func (r *trial) tryIssue(ctx, issueCtx context.Context, current rotation.Key) error {
+	req := r.request(current)
+	if c, ok := rotation.As[rotation.Chooser](r.Issuer); ok {
+		key, err := c.Choose(ctx, req)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		r.secrets = append(r.secrets, key.Secret)
+		req.Chosen = key
+	}
+	_, err := r.send(issueCtx, req)
+	return err
+}

@@ -1,0 +1,91 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotationtest_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
+)
+
+// The clauses of the suites are those of the interfaces' comments, and the abilities.
+func TestClausesAreThoseOfTheInterfaces(t *testing.T) {
+	text, err := os.ReadFile("../interfaces.go")
+	require.NoError(t, err)
+	written := func(letter string) []string {
+		var out []string
+		for _, m := range regexp.MustCompile(`(?m)^//\t(`+letter+`[0-9]+)  `).FindAllStringSubmatch(string(text), -1) {
+			out = append(out, m[1])
+		}
+		require.NotEmpty(t, out)
+		return out
+	}
+	assert.Equal(t, append(written("I"), "List", "Disable", "Choose"), rotationtest.IssuerSuite{}.Clauses())
+	assert.Equal(t, append(written("S"), "Names"), rotationtest.StoreSuite{}.Clauses())
+}
+
+func TestIssuerSuiteRun(t *testing.T) {
+	p := rotationtest.NewProvider()
+	rotationtest.IssuerSuite{Issuer: p, Verifier: p}.Run(t)
+}
+
+func TestStoreSuiteRun(t *testing.T) {
+	rotationtest.StoreSuite{Store: rotationtest.NewStore(), Name: "conformance"}.Run(t)
+}
+
+// failing names the process that runs the tests below, which have to fail.
+const failingRun = "HANDOVER_FAILING_RUN"
+
+func TestRunThatFails(t *testing.T) {
+	p := rotationtest.NewProvider()
+	switch os.Getenv(failingRun) {
+	case "":
+		t.Skip("run by TestRunFails")
+	case "issuer":
+		bad := plain{issuer{Provider: p, revoke: func(context.Context, rotation.Key) error { return nil }}}
+		rotationtest.IssuerSuite{Issuer: bad, Verifier: p}.Run(t)
+	case "store":
+		rotationtest.StoreSuite{Store: bare{rotationtest.NewStore()}, Name: "conformance"}.Run(t)
+	case "invalid":
+		rotationtest.StoreSuite{}.Run(t)
+	}
+}
+
+func TestRunFails(t *testing.T) {
+	for which, want := range map[string]struct{ fail, skip []string }{
+		"issuer":  {[]string{"I4"}, []string{"I2", "List", "Disable", "Choose"}},
+		"store":   {[]string{"S3"}, []string{"Names"}},
+		"invalid": {nil, nil},
+	} {
+		t.Run(which, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRunThatFails$", "-test.v")
+			cmd.Env = append(os.Environ(), failingRun+"="+which)
+			out, err := cmd.CombinedOutput()
+			require.Error(t, err)
+			assert.ElementsMatch(t, want.fail, ended(out, "FAIL"))
+			assert.ElementsMatch(t, want.skip, ended(out, "SKIP"))
+			if which == "invalid" {
+				assert.Contains(t, string(out), "StoreSuite.Store is required")
+			}
+		})
+	}
+}
+
+// ended are the subtests that ended so.
+func ended(out []byte, how string) []string {
+	var names []string
+	for _, m := range regexp.MustCompile(`--- `+how+`: TestRunThatFails/(\w+)`).FindAllSubmatch(out, -1) {
+		names = append(names, string(m[1]))
+	}
+	return slices.Compact(names)
+}
