@@ -107,8 +107,10 @@ func (d *drive) save() error { return d.write(time.Now().Add(d.st.Lease.For)) }
 
 // release writes the state without a lease.
 func (d *drive) release() error {
+	now := time.Now()
 	d.st.Lease = nil
-	return d.write(d.st.wake(d.reg, time.Now()))
+	d.st.Look = d.st.nextLook(d.reg, now).Round(0)
+	return d.write(d.st.wake(d.reg, now))
 }
 
 const saveTries = 3

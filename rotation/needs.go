@@ -119,7 +119,7 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 		return latest(at, now)
 	}
 	if st.Run != nil {
-		sooner(st.openWake(reg, now))
+		sooner(latest(st.Look, now))
 	} else {
 		due := dueAt(reg, st.key(st.Current))
 		if due.IsZero() {
@@ -137,8 +137,8 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 	return at
 }
 
-// openWake is when to look at the open rotation again.
-func (st *state) openWake(reg *registration, now time.Time) time.Time {
+// nextLook is when to look at the open rotation again, decided when an Advance ends.
+func (st *state) nextLook(reg *registration, now time.Time) time.Time {
 	if st.Retry.At.After(now) {
 		at := st.Retry.At
 		for _, n := range st.Needs { // a clock may bring it sooner

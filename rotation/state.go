@@ -31,6 +31,7 @@ type state struct {
 	Hold           *hold       `json:"hold,omitzero"`        // see Rotator.Hold
 	Needs          []Need      `json:"needs,omitzero"`       // as of the last Advance
 	Problem        *Error      `json:"problem,omitzero"`     // as of the last Advance
+	Look           time.Time   `json:"look,omitzero"`        // at the open rotation, next
 	Cause          string      `json:"cause,omitzero"`       // of the last trouble that was told
 	Retry          retry       `json:"retry,omitzero"`       // of what failed in the last Advance
 	Outbox         outbox      `json:"outbox,omitzero"`      // events that a sink has not taken yet
