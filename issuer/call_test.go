@@ -136,8 +136,9 @@ func TestCallFollowsNoRedirect(t *testing.T) {
 
 func TestCallAmbiguousAnswers(t *testing.T) {
 	var out struct {
-		ID   string `json:"id"`
-		Size int    `json:"size"`
+		ID      string    `json:"id"`
+		Size    int       `json:"size"`
+		Created time.Time `json:"created"`
 	}
 	for name, row := range map[string]struct {
 		handler http.HandlerFunc
@@ -148,12 +149,13 @@ func TestCallAmbiguousAnswers(t *testing.T) {
 		"no content":  {answer(204, ""), "the answer is empty"},
 		"html":        {answer(200, "<html>"+canary), "does not decode"},
 		"wrong type":  {answer(200, `{"id":"k1","size":"`+canary+`"}`), "does not decode"},
+		"bad time":    {answer(200, `{"created":"`+canary+`"}`), "does not decode"}, // its error quotes the input
 		"two values":  {answer(200, `{} "`+canary+`"`), "does not decode"},
 		"too large":   {answer(200, `{"id":"`+strings.Repeat(canary, 1<<17)+`"}`), "larger than 1 MiB"},
-		"bad time":    {answer(200, `{"size":1e400}`), "does not decode"},
+		"bad number":  {answer(200, `{"size":1e400}`), "does not decode"},
 		"cut short":   {cutShort, "the answer is incomplete"},
 		"no answer":   {hangUp(false), "the connection ended before the answer did"},
-		"reset":       {hangUp(true), "connection reset"},
+		"reset":       {hangUp(true), "issuer: POST http://127.0.0.1"}, // the system says why, in its own words
 		"informative": {answer(999, canary), "999"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +166,27 @@ func TestCallAmbiguousAnswers(t *testing.T) {
 		})
 	}
 	assert.Equal(t, "k1", out.ID, "what was decoded before the mistake is there")
+}
+
+// endless is an answer without an end.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += len(p)
+	return copy(p, strings.Repeat("[", len(p))), nil
+}
+func (*endless) Close() error { return nil }
+
+func TestCallReadsNoMoreThanItNeeds(t *testing.T) {
+	for _, status := range []int{200, 500} {
+		var body endless
+		client := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Body: &body, Request: r}, nil
+		})}
+		var out any
+		require.Error(t, issuer.Call(t.Context(), client, http.MethodGet, "http://example.com", nil, &out))
+		assert.Less(t, body.read, 2<<20)
+	}
 }
 
 // cutShort promises more than it sends.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"time"
 
 	"github.com/handover-go/handover/issuer"
@@ -34,7 +35,7 @@ func (g Gateway) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 }
 
 func (g Gateway) Revoke(ctx context.Context, key rotation.Key) error {
-	err := issuer.Call(ctx, g.Admin, http.MethodDelete, g.URL+"/"+key.ID, nil, nil)
+	err := issuer.Call(ctx, g.Admin, http.MethodDelete, g.URL+"/"+url.PathEscape(key.ID), nil, nil)
 	if errors.Is(err, rotation.ErrNotFound) {
 		return nil
 	}

@@ -46,10 +46,13 @@ func (d *database) Driver() driver.Driver { return nil }
 
 type connection struct{ d *database }
 
-func (c connection) Ping(context.Context) error                 { return c.d.ping }
-func (c connection) Close() error                               { c.d.open--; return errors.New(canary) }
-func (connection) Prepare(string) (driver.Stmt, error)          { return nil, errors.ErrUnsupported }
-func (connection) Begin() (driver.Tx, error)                    { return nil, errors.ErrUnsupported }
+func (c connection) Ping(context.Context) error { return c.d.ping }
+func (c connection) Close() error { c.d.open--; return errors.New(canary) }
+
+func (connection) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
+
+func (connection) Begin() (driver.Tx, error) { return nil, errors.ErrUnsupported }
+
 func (d *database) login() verify.Login                         { return verify.Login{Open: d.with, Rejected: wrong} }
 func (d *database) with(rotation.Key) (driver.Connector, error) { return d, nil }
 

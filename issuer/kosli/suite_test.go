@@ -1,0 +1,85 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kosli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/issuer/kosli"
+	"github.com/handover-go/handover/rotation/rotationtest"
+)
+
+// account is a service account with keys that live and die.
+type account struct {
+	mu   sync.Mutex
+	made int
+	keys map[string]map[string]any // by id
+}
+
+func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	auth := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	id, ours := strings.CutPrefix(r.URL.Path, "/service-accounts/acme/ci/api-keys")
+	id, rotate := strings.CutSuffix(strings.TrimPrefix(id, "/"), "/rotate")
+	switch {
+	case r.URL.Path == "/environments/acme" && a.keys[strings.TrimPrefix(auth, "secret-of-")] != nil && auth != "":
+		fmt.Fprint(w, "[]")
+	case !ours || auth != "admin":
+		a.fail(w, http.StatusUnauthorized)
+	case id != "" && a.keys[id] == nil:
+		a.fail(w, http.StatusNotFound)
+	case r.Method == http.MethodPost:
+		a.create(w, r, a.keys[id]["description"], rotate)
+	case r.Method == http.MethodDelete:
+		delete(a.keys, id)
+		fmt.Fprint(w, `"revoked"`)
+	default:
+		list := []any{}
+		for _, k := range a.keys {
+			list = append(list, k)
+		}
+		json.NewEncoder(w).Encode(list)
+	}
+}
+
+func (a *account) create(w http.ResponseWriter, r *http.Request, description any, rotate bool) {
+	var in map[string]any
+	json.NewDecoder(r.Body).Decode(&in)
+	if !rotate {
+		description = in["description"]
+	} else if in["grace_period_hours"] == nil {
+		a.fail(w, http.StatusBadRequest)
+		return
+	}
+	a.made++
+	id := fmt.Sprintf("k%d", a.made)
+	now := float64(time.Now().UnixMicro()) / 1e6
+	a.keys[id] = map[string]any{"id": id, "description": description, "created_at": now, "expires_at": 0, "last_used_at": 0}
+	w.WriteHeader(http.StatusCreated)
+	json.NewEncoder(w).Encode(map[string]any{
+		"id": id, "key": "secret-of-" + id, "description": description, "created_at": now, "expires_at": 0,
+	})
+}
+
+func (*account) fail(w http.ResponseWriter, status int) {
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"message":%q}`, canary)
+}
+
+func TestIssuerSuite(t *testing.T) {
+	server := httptest.NewServer(&account{keys: map[string]map[string]any{}})
+	t.Cleanup(server.Close)
+	i := kosli.Issuer{Org: "acme", ServiceAccount: "ci", BaseURL: server.URL, Client: &http.Client{Transport: admin{}}}
+	t.Run("create and delete", rotationtest.IssuerSuite{Issuer: i, Verifier: i}.Run)
+	i.Grace = time.Hour
+	t.Run("rotate with grace", rotationtest.IssuerSuite{Issuer: i, Verifier: i}.Run)
+}
