@@ -1,0 +1,49 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain lets the test program play the roles, as the program itself does.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if role := roles[os.Args[1]]; role != nil {
+			os.Exit(play(role, os.Args[1], os.Args[2:]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func TestEveryPromiseIsKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three rotations in real time take a while")
+	}
+	result, err := run(t.Context(), 42, t.Output())
+	require.NoError(t, err)
+	assert.Empty(t, result.broken)
+	assert.True(t, result.Standard.Finished)
+	assert.NotEmpty(t, result.Standard.KilledAt)
+	assert.Zero(t, result.Standard.Rejected)
+	assert.True(t, result.RollBack.RolledBack)
+	assert.Zero(t, result.RollBack.Rejected)
+	assert.Contains(t, result.Emergency.Incident, "INC-2026-0042")
+	assert.Positive(t, result.Emergency.OutageMS, "somebody presents the leaked key until a moment after its death")
+}
+
+func TestJSONHasTheDocumentedFields(t *testing.T) {
+	data, err := json.Marshal(Result{})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{
+		"standard": {"requests": 0, "rejected": 0, "killed_at": "", "finished": false},
+		"rollback": {"requests": 0, "rejected": 0, "rolled_back": false},
+		"emergency": {"requests": 0, "revoke_ms": 0, "outage_ms": 0, "incident": ""}
+	}`, string(data))
+}
