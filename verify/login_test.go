@@ -47,7 +47,7 @@ func (d *database) Driver() driver.Driver { return nil }
 type connection struct{ d *database }
 
 func (c connection) Ping(context.Context) error { return c.d.ping }
-func (c connection) Close() error { c.d.open--; return errors.New(canary) }
+func (c connection) Close() error               { c.d.open--; return errors.New(canary) }
 
 func (connection) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
 
