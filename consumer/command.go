@@ -36,6 +36,7 @@ type Command struct {
 var (
 	_ rotation.Consumer   = Command{}
 	_ rotation.Checker    = Command{}
+	_ rotation.Validator  = Command{}
 	_ rotation.Identifier = Command{}
 )
 

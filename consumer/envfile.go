@@ -40,6 +40,7 @@ type EnvFile struct {
 var (
 	_ rotation.Consumer   = EnvFile{}
 	_ rotation.Checker    = EnvFile{}
+	_ rotation.Validator  = EnvFile{}
 	_ rotation.Identifier = EnvFile{}
 
 	variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -82,6 +82,8 @@ type state struct {
 	changed chan struct{} // closed when another state has taken its place
 }
 
+var noState state // of a zero Handle; never written
+
 // Follow loads the key and keeps it up to date until Close; ctx bounds only the wait for the first one. A store without a
 // current key is an error that matches rotation.ErrNotFound, and one that refuses is an error that matches
 // rotation.ErrDenied. While the store fails otherwise, Follow asks again until ctx ends.
@@ -119,10 +121,11 @@ func newHandle(src Source) *Handle {
 
 // Key returns the key to use now, with its secret: one atomic load, never blocks. Take it for each use; do not keep it.
 func (h *Handle) Key() rotation.Key {
-	if s := h.state.Load(); s != nil {
-		return s.key
+	s := h.state.Load()
+	if s == nil {
+		s = &noState
 	}
-	return rotation.Key{}
+	return s.key
 }
 
 // Changed returns a channel that is closed when the key changes after this call. Call Changed first and Key second: the other

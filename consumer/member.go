@@ -83,16 +83,15 @@ func (h *Handle) Verify(_ context.Context, key rotation.Key) error {
 // was begun with it, such as a database connection, say so in Binding.Lag.
 func (h *Handle) Lag() time.Duration { return 0 }
 
-// Check fails if the Handle is closed, or if something derived from the present key could not be built.
+// Check fails if the Handle is closed. What could not be derived from the present key is no reason: the rotation may be the
+// repair.
 func (h *Handle) Check(context.Context) error {
 	h.mu.Lock()
-	closed := h.closed
-	h.mu.Unlock()
-	if closed {
+	defer h.mu.Unlock()
+	if h.closed {
 		return errClosed
 	}
-	_, err := h.inUse()
-	return err
+	return nil
 }
 
 // Identity names the credential, and the store where that can be named. It is the same in each replica.

@@ -263,7 +263,7 @@ func TestDeriveKeepsTheOldValueWhenItCannotBuild(t *testing.T) {
 				require.Equal(t, "hush-b", d.Get())
 				requireKey(t, 2, h)
 				require.Error(t, h.Verify(t.Context(), key(2)))
-				require.Error(t, h.Check(t.Context()))
+				require.NoError(t, h.Check(t.Context()), "a rotation may be the repair")
 				instances, _ := h.Observe(t.Context())
 				require.Equal(t, identityOf(key(1)), instances[0].Key, "not all of this process has moved")
 

@@ -33,6 +33,7 @@ var (
 	_ rotation.Observer   = NextRun{}
 	_ rotation.Lagger     = NextRun{}
 	_ rotation.Checker    = NextRun{}
+	_ rotation.Validator  = NextRun{}
 	_ rotation.Identifier = NextRun{}
 )
 

@@ -34,6 +34,7 @@ type Reload struct {
 var (
 	_ rotation.Consumer   = Reload{}
 	_ rotation.Checker    = Reload{}
+	_ rotation.Validator  = Reload{}
 	_ rotation.Identifier = Reload{}
 )
 

@@ -47,6 +47,7 @@ var (
 	_ rotation.Observer   = Replicas{}
 	_ rotation.Verifier   = Replicas{}
 	_ rotation.Checker    = Replicas{}
+	_ rotation.Validator  = Replicas{}
 	_ rotation.Identifier = Replicas{}
 )
 

@@ -21,9 +21,10 @@ type Polling struct {
 }
 
 var (
-	_ rotation.Consumer = Polling{}
-	_ rotation.Lagger   = Polling{}
-	_ rotation.Checker  = Polling{}
+	_ rotation.Consumer  = Polling{}
+	_ rotation.Lagger    = Polling{}
+	_ rotation.Checker   = Polling{}
+	_ rotation.Validator = Polling{}
 )
 
 // Validate reports every mistake in the fields. Deploy and Check return the same error.
@@ -61,8 +62,9 @@ type Manual struct {
 }
 
 var (
-	_ rotation.Consumer = Manual{}
-	_ rotation.Checker  = Manual{}
+	_ rotation.Consumer  = Manual{}
+	_ rotation.Checker   = Manual{}
+	_ rotation.Validator = Manual{}
 )
 
 // Validate reports every mistake in the fields. Deploy and Check return the same error.

@@ -241,7 +241,7 @@ func count(ctx context.Context, s rotation.SecretStore, n int) error {
 }
 
 func concurrent(t *testing.T, open handle) {
-	const goroutines, each = 16, 4
+	const goroutines, each = 16, 2
 	var wg sync.WaitGroup
 	for range goroutines {
 		s := open(t)
@@ -302,7 +302,9 @@ func badVersions(t *testing.T, open handle) {
 // invalid are Versions by a part of the error that they have to give.
 func invalid() map[string]rotation.Versions {
 	of := func(ks ...rotation.StoredKey) rotation.Versions { return rotation.Versions{Keys: ks} }
-	key := func(k rotation.Key) rotation.StoredKey { return rotation.StoredKey{Key: k, Role: rotation.RolePrevious} }
+	key := func(k rotation.Key) rotation.StoredKey {
+		return rotation.StoredKey{Key: k, Role: rotation.RolePrevious}
+	}
 	far := time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 	return map[string]rotation.Versions{
 		"key 2 of 2 has no known role": of(key(testKey(1, "a")), rotation.StoredKey{Key: testKey(2, "b")}),

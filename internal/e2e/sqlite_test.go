@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -156,9 +157,10 @@ func TestSQLiteCancelledMigrate(t *testing.T) {
 	t.Fatal("Migrate did not end")
 }
 
-// countdown is a context that ends when it is asked for its error for the left-th time.
+// countdown is a context that ends when it is asked for its error for the left-th time, by whichever goroutine.
 type countdown struct {
 	context.Context
+	mu   sync.Mutex // guards left and the closing of done
 	left int
 	done chan struct{}
 }
@@ -166,14 +168,14 @@ type countdown struct {
 func (c *countdown) Done() <-chan struct{} { return c.done }
 
 func (c *countdown) Err() error {
-	if c.left == 0 {
-		select {
-		case <-c.done:
-		default:
-			close(c.done)
-		}
-		return context.Canceled
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.left--
-	return nil
+	if c.left >= 0 {
+		return nil
+	}
+	if c.left == -1 {
+		close(c.done)
+	}
+	return context.Canceled
 }

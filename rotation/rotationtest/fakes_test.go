@@ -43,6 +43,30 @@ func TestStore(t *testing.T) {
 	assert.Equal(t, 3, s.Calls("Save"))
 }
 
+func TestStoreSharesNoMemory(t *testing.T) {
+	s := rotationtest.NewStore()
+	state := func() rotation.Versions {
+		return rotation.Versions{
+			Keys:     []rotation.StoredKey{{Key: rotation.Key{ID: "a", Attributes: map[string]string{"user": "a"}}}},
+			Metadata: map[string]string{"by": "a"},
+		}
+	}
+	spoil := func(v rotation.Versions) {
+		v.Keys[0].Key.Attributes["user"], v.Metadata["by"] = "b", "b"
+		v.Keys[0].Key.ID = "b"
+	}
+	given := state()
+	require.NoError(t, s.Save(t.Context(), "a", given))
+	spoil(given)
+	for range 2 {
+		v, err := s.Load(t.Context(), "a")
+		require.NoError(t, err)
+		assert.True(t, v.Keys[0].Key.Equal(state().Keys[0].Key))
+		assert.Equal(t, state().Metadata, v.Metadata)
+		spoil(v)
+	}
+}
+
 func TestStoreSavesAndLosesTheAnswer(t *testing.T) {
 	s := rotationtest.NewStore()
 	s.Inject(rotationtest.Fault{Op: "Save", After: true})

@@ -82,6 +82,20 @@ func TestProviderLife(t *testing.T) {
 	require.Error(t, p.Revoke(t.Context(), rotation.Key{Name: "a"}))
 }
 
+func TestProviderSortsWhatItTells(t *testing.T) {
+	p := rotationtest.NewProvider()
+	var want []string
+	for range 20 {
+		want = append(want, p.Mint().ID)
+	}
+	assert.Equal(t, want, p.Live())
+	infos, err := p.List(t.Context())
+	require.NoError(t, err)
+	for i, info := range infos {
+		assert.Equal(t, want[i], info.Key.ID)
+	}
+}
+
 func TestProviderVerifyWithoutAValueIsNoAnswer(t *testing.T) {
 	p := rotationtest.NewProvider()
 	err := p.Verify(t.Context(), rotation.Key{ID: p.Mint().ID})
