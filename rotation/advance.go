@@ -114,6 +114,7 @@ func (d *drive) do(cmd *command) error {
 		d.obligations()
 	}
 	d.fold(true)
+	d.proveDeaths()
 	if errors.Is(err, errLost) {
 		return d.ejected(cmd)
 	}

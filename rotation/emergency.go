@@ -227,12 +227,28 @@ func (d *drive) obliged(in Incident) error {
 				k.accuse(in.Reference)
 			}
 		}
+		d.st.accuseAttempts(in.Reference)
 	}
 	if !slices.ContainsFunc(d.st.Keys, func(k *keyState) bool { return slices.Contains(k.Incidents, in.Reference) }) {
 		return &Error{Credential: d.reg.Name, Evidence: "no key of it is known", Action: "name the key's id"}
 	}
 	d.arrive(in)
 	return nil
+}
+
+// accuseAttempts marks the tries whose outcome is not known yet: a key that they made was alive when the incident came.
+func (st *state) accuseAttempts(reference string) {
+	if st.Run == nil {
+		return
+	}
+	for _, a := range st.Run.Attempts {
+		switch {
+		case a.Fate == fateOpen && st.key(a.Serial) != nil:
+			a.Fate = fateCondemned // a chosen value, which is a known key
+		case a.Fate == fateOpen && !a.Manual:
+			a.Incident = reference
+		}
+	}
 }
 
 // attached reports whether the incident was seen before.
@@ -322,15 +338,18 @@ func (d *drive) arrive(in Incident) {
 			run.kill(k.Key.Serial)
 		}
 	}
-	run.Victims = slices.DeleteFunc(run.Victims, func(serial int64) bool { return !st.key(serial).compromised() })
+	run.Victims = slices.DeleteFunc(run.Victims, func(serial int64) bool {
+		k := st.key(serial)
+		return k == nil || !k.compromised()
+	})
 	run.Target = successorOf(run, st)
 	run.Phase = PhaseIssue
 	d.oweTheRest()
 	st.Retry = retry{}
-	if n := st.key(run.Target); n != nil && run.Target != run.New {
+	if n := st.key(run.Target); n != nil {
 		run.Generation = n.Key.Generation
-	} else if n == nil {
-		st.LastGeneration++
+	} else if before != nil {
+		st.LastGeneration = max(st.LastGeneration, before.Generation+1)
 		run.Generation = st.LastGeneration
 	}
 }
@@ -442,6 +461,26 @@ func (d *drive) fold(wait bool) {
 			d.st.Problem = &Error{Credential: d.reg.Name, Rotation: d.st.Run.ID, Phase: PhaseRetire, Evidence: k.Key.String() + " was not revoked", Action: "it is tried again until it is proven dead", Err: hide(err)}
 			d.unkilled = append(d.unkilled, d.st.Problem)
 			d.emit(Event{Kind: EventFailed, Level: slog.LevelError, Problem: d.st.Problem, Text: d.st.Problem.Error()})
+		}
+	}
+}
+
+// proveDeaths looks, in every Advance, whether what was revoked is dead: a compromised key that is seen alive is revoked
+// again, whatever the presenters do meanwhile.
+func (d *drive) proveDeaths() {
+	if !d.emergency() {
+		return
+	}
+	for _, victim := range d.st.victims() {
+		if !victim.Answered || !victim.DeadAt.IsZero() || victim.Manual != "" {
+			continue
+		}
+		switch verdict, how := d.dead(victim); verdict {
+		case isDead:
+			d.buried(victim, how)
+		case isAlive:
+			victim.Answered = false
+			victim.Retry = d.backoff(victim.Retry, nil)
 		}
 	}
 }

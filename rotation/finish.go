@@ -102,7 +102,7 @@ func (d *drive) close(outcome Outcome) {
 	st.Ended = append(st.Ended, ended{Record: *rec, Incidents: run.Incidents})
 	st.prune()
 	for _, k := range slices.Clone(st.Keys) {
-		if !k.DeadAt.IsZero() {
+		if !k.DeadAt.IsZero() && outcome != TakenOver { // an emergency inherits its value in the store
 			st.drop(k.Key.Serial)
 		}
 	}

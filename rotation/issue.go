@@ -26,6 +26,9 @@ func (d *drive) issue() error {
 		return nil
 	}
 	a := run.attempt()
+	if a != nil && a.Incident != "" {
+		a = nil // settled when the emergency ends; its key is no successor
+	}
 	if a != nil && a.Fate == fateOpen && d.supplied == nil {
 		if err := d.settleAttempt(a); err != nil {
 			return err
@@ -75,7 +78,7 @@ func (d *drive) openAttempt() (*attempt, error) {
 	}
 	run := d.st.Run
 	a := run.attempt()
-	if a == nil || a.Fate != fateRefused {
+	if a == nil || a.Fate != fateRefused || a.Incident != "" {
 		d.st.LastSerial++
 		a = &attempt{N: len(run.Attempts) + 1, Serial: d.st.LastSerial}
 		seed := sha1.Sum(fmt.Appendf(nil, "%s/%s/%d", d.home, run.ID, a.N))
@@ -242,8 +245,13 @@ func (d *drive) keep(a *attempt, key Key) error {
 // stored records that an attempt's key is the new key of this run.
 func (d *drive) stored(a *attempt, key Key) {
 	run := d.st.Run
-	d.enter(a, key)
+	ks := d.enter(a, key)
 	a.Fate = fateStored
+	if a.Incident != "" {
+		ks.accuse(a.Incident)
+		run.kill(a.Serial)
+		return
+	}
 	run.New, run.Target, run.IssuedAt = a.Serial, a.Serial, time.Now()
 	old := d.st.key(run.Old)
 	if old == nil {

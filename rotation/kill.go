@@ -54,7 +54,8 @@ func (d *drive) passGate() error {
 	if slices.ContainsFunc(run.Consumers, func(c *consumerState) bool { return d.strayed(c, f) }) {
 		return to(PhaseDeploy, "a consumer went back to another key")
 	}
-	if slices.ContainsFunc(needs, func(n Need) bool { return n.Kind == NeedTime && n.Until.After(time.Now()) }) {
+	announced := func(n Need) bool { return n.Kind == NeedPerson || n.Until.After(time.Now()) }
+	if !slices.ContainsFunc(needs, func(n Need) bool { return !announced(n) }) {
 		return &waiting{needs: needs} // nothing can come of asking earlier
 	}
 	return d.again(needs...)
@@ -336,6 +337,7 @@ func earliest(a, b time.Time) time.Time {
 func (d *drive) confirm() error {
 	run := d.st.Run
 	d.fold(true)
+	d.proveDeaths()
 	var needs []Need
 	for _, victim := range d.st.victims() {
 		if !victim.DeadAt.IsZero() {
@@ -348,7 +350,6 @@ func (d *drive) confirm() error {
 		case victim.Manual != "":
 			needs = append(needs, d.personNeed("revoke", "", victim.Manual, VerbDone))
 		case d.emergency():
-			victim.Answered = false // sent again, at the next look
 			n := Need{ID: d.needID("dead"), Kind: NeedRetry, Text: victim.Key.String() + " is not proven dead: " + how}
 			if d.unprovable(victim) {
 				n = d.personNeed("dead", "", n.Text+"; look at the provider", VerbSettle)
@@ -364,7 +365,9 @@ func (d *drive) confirm() error {
 	if len(needs) > 0 {
 		return d.again(needs...)
 	}
-	run.DeadAt = time.Now()
+	for _, victim := range d.st.victims() {
+		run.DeadAt = latest(run.DeadAt, victim.DeadAt)
+	}
 	return d.stillWorking()
 }
 

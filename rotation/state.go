@@ -118,6 +118,7 @@ type attempt struct {
 	Chosen   bool        `json:"chosen,omitzero"` // the value was ours to choose, and is stored as Serial
 	Serial   int64       `json:"serial,omitzero"`
 	Manual   bool        `json:"manual,omitzero"` // a person makes the key
+	Incident string      `json:"incident,omitzero"` // came while it was open: what it made is compromised too
 }
 
 type attemptFate string

@@ -100,7 +100,11 @@ func (d *drive) begin(s Strategy, reason, trigger string) {
 		run.Consumers = append(run.Consumers, &consumerState{Name: b.Name, Acked: st.Current})
 	}
 	st.Run, st.Retry, st.Cause = run, retry{}, ""
-	d.emit(Event{Kind: EventBegan, Text: fmt.Sprintf("%s rotation to generation %d began: %s", s, run.Generation, reason)})
+	text := fmt.Sprintf("%s rotation to generation %d began", s, run.Generation)
+	if reason != "" {
+		text += ": " + reason
+	}
+	d.emit(Event{Kind: EventBegan, Text: text})
 }
 
 // dueReason is why a rotation begins by itself.
