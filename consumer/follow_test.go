@@ -231,6 +231,21 @@ func TestCloseEndsALookThatHangs(t *testing.T) {
 	})
 }
 
+// A store that does not heed its context is waited for: afterwards nothing runs that could still call it.
+func TestCloseWaitsForALookThatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(stored(rotation.RoleCurrent, 1))
+		h, err := consumer.Follow(t.Context(), consumer.Source{Store: s, Credential: credential})
+		require.NoError(t, err)
+		s.onLoad(func() { time.Sleep(5 * time.Second) })
+		go h.Deploy(t.Context(), deploy(rotation.RoleCurrent, 1))
+		synctest.Wait()
+		begin := time.Now()
+		require.NoError(t, h.Close())
+		require.Equal(t, 5*time.Second, time.Since(begin))
+	})
+}
+
 type hangingStore struct {
 	*faultyStore
 	on bool

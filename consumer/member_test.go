@@ -117,6 +117,15 @@ func TestCanary(t *testing.T) {
 	}
 }
 
+func TestCanaryNeedsAValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		empty := rotation.StoredKey{Key: identityOf(key(2)), Role: rotation.RolePending}
+		h := follow(t, newStore(stored(rotation.RoleCurrent, 1), empty))
+		require.ErrorIs(t, h.Deploy(t.Context(), deploy(rotation.RolePending, 2)), rotation.ErrNotYet)
+		requireKey(t, 1, h)
+	})
+}
+
 func TestCanaryIsRolledBackWhileTheKeyIsStillPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(stored(rotation.RoleCurrent, 1), stored(rotation.RolePending, 2))
