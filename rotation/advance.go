@@ -36,7 +36,7 @@ func (r *Rotator) Rotate(ctx context.Context, name string, t Trigger) (Status, e
 // triggered reports whether a rotation that ended was begun under the trigger.
 func (st *state) triggered(id string) bool {
 	for _, e := range st.Ended {
-		if e.Record.Trigger == id {
+		if e.Trigger == id {
 			return true
 		}
 	}
@@ -60,16 +60,14 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 	if err := r.recordLate(ctx, reg); err != nil {
 		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
 	}
-	if cmd == nil {
-		_, st, err := r.load(ctx, name)
-		if err != nil {
-			return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
-		}
-		if st.Lease == nil && st.idle(reg, time.Now()) {
-			return st.status(reg), nil
-		}
+	e, st, err := r.load(ctx, name)
+	if err != nil {
+		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
 	}
-	d, st, err := r.acquire(ctx, reg, false)
+	if cmd == nil && st.Lease == nil && st.idle(reg, time.Now()) {
+		return st.status(reg), nil
+	}
+	d, st, err := r.acquire(ctx, reg, e, st, politely)
 	if err != nil {
 		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
 	}

@@ -59,6 +59,9 @@ func judge(st *state, doc Versions, home string) drift {
 		}
 		return driftLabels
 	}
+	if doc.Stamp == "" {
+		return driftLabels // a mirror whose copies are behind, or somebody who rewrote the same keys
+	}
 	return driftNone
 }
 

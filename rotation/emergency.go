@@ -153,7 +153,7 @@ const ejections = 10
 // left to do, or somebody else is doing it.
 func (r *Rotator) openIncident(ctx context.Context, reg *registration, in Incident) (*drive, error) {
 	for range ejections {
-		_, st, err := r.load(ctx, reg.Name)
+		e, st, err := r.load(ctx, reg.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -162,9 +162,9 @@ func (r *Rotator) openIncident(ctx context.Context, reg *registration, in Incide
 			if st.Run == nil || !slices.Contains(st.Run.Incidents, in.Reference) {
 				return nil, nil
 			}
-			by = false
+			by = politely
 		}
-		d, st, err := r.acquire(ctx, reg, by)
+		d, st, err := r.acquire(ctx, reg, e, st, by)
 		switch {
 		case err != nil:
 			return nil, err
@@ -646,7 +646,7 @@ func (r *Rotator) Incident(ctx context.Context, reference string) (IncidentRepor
 		}
 		for _, e := range st.Ended {
 			if slices.Contains(e.Incidents, reference) {
-				report.Records = append(report.Records, e.Record)
+				report.Records = append(report.Records, e.record())
 			}
 		}
 	}

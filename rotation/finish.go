@@ -94,12 +94,12 @@ func (d *drive) close(outcome Outcome) {
 	rec := st.record(d.reg, time.Now())
 	rec.Outcome, rec.EndedAt = outcome, time.Now()
 	rec.RollbackUntil = time.Time{}
-	for i := range st.Ended { // only the last one keeps its details
-		if e := &st.Ended[i]; len(e.Incidents) == 0 {
-			e.Record.Timeline, e.Record.Consumers = nil, nil
-		}
+	if n := len(st.Ended); n > 0 && len(st.Ended[n-1].Incidents) == 0 { // only the last one keeps its details
+		last := st.Ended[n-1].record()
+		last.Timeline, last.Consumers = nil, nil
+		st.Ended[n-1].Record = encodeRecord(last)
 	}
-	st.Ended = append(st.Ended, ended{Record: *rec, Incidents: run.Incidents})
+	st.Ended = append(st.Ended, ended{Trigger: run.Trigger, Incidents: run.Incidents, Record: encodeRecord(*rec)})
 	st.prune()
 	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome != TakenOver { // an emergency inherits its value in the store

@@ -24,13 +24,22 @@ type sighting struct {
 // newID is unguessable and unique: 16 letters and digits.
 func newID() string { return rand.Text()[:16] }
 
-// load reads an entry and what is in it.
-func (r *Rotator) load(ctx context.Context, name string) (Entry, *state, error) {
+// entry reads an entry.
+func (r *Rotator) entry(ctx context.Context, name string) (Entry, error) {
 	e, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
 		return r.cfg.Journal.Load(ctx, name)
 	})
 	if err != nil {
-		return e, nil, &Error{Credential: name, Evidence: "the journal does not answer", Err: hide(err)}
+		return e, &Error{Credential: name, Evidence: "the journal does not answer", Err: hide(err)}
+	}
+	return e, nil
+}
+
+// load reads an entry and what is in it.
+func (r *Rotator) load(ctx context.Context, name string) (Entry, *state, error) {
+	e, err := r.entry(ctx, name)
+	if err != nil {
+		return e, nil, err
 	}
 	st, err := decode(e)
 	return e, st, err
@@ -60,11 +69,7 @@ func busy(name string, l *lease) error {
 
 // acquire takes the lease. It returns nil and the state if somebody else has it. An emergency takes it from anybody: the
 // holder is ejected at its next write, and must settle like one whose lease ran out.
-func (r *Rotator) acquire(ctx context.Context, reg *registration, by force) (*drive, *state, error) {
-	e, st, err := r.load(ctx, reg.Name)
-	if err != nil {
-		return nil, nil, err
-	}
+func (r *Rotator) acquire(ctx context.Context, reg *registration, e Entry, st *state, by force) (*drive, *state, error) {
 	now := time.Now()
 	if l := st.Lease; l != nil {
 		if by != byForce && !r.expired(e, l) {
@@ -92,9 +97,13 @@ func (r *Rotator) acquire(ctx context.Context, reg *registration, by force) (*dr
 	return d, st, nil
 }
 
+// force is how the lease is taken.
 type force bool
 
-const byForce force = true
+const (
+	politely force = false // nobody has it, or it has expired
+	byForce  force = true
+)
 
 // settle is how long an effect that was begun can still land after it was given up.
 func (r *Rotator) settle(reg *registration) time.Duration {

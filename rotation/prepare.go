@@ -155,11 +155,11 @@ func (d *drive) list() (keys []KeyInfo, listed bool, err error) {
 
 // checkClock compares this machine's clock with the journal's: a clock that is wrong would pass every waiting time.
 func (d *drive) checkClock() error {
-	e, st, err := d.r.load(d.ctx, d.reg.Name)
+	e, err := d.r.entry(d.ctx, d.reg.Name)
 	if err != nil {
 		return err
 	}
-	if e.Revision != d.revision || st.WriteID != d.st.WriteID {
+	if e.Revision != d.revision {
 		return errLost
 	}
 	early, late := d.savedFrom.Add(-d.r.cfg.ClockSkew), d.savedTo.Add(d.r.cfg.ClockSkew)

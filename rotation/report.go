@@ -56,7 +56,7 @@ func (st *state) status(reg *registration) Status {
 		out.Open = st.record(reg, now)
 	}
 	if n := len(st.Ended); n > 0 {
-		last := st.Ended[n-1].Record
+		last := st.Ended[n-1].record()
 		out.Last = &last
 	}
 	for _, k := range st.debts() {

@@ -117,7 +117,7 @@ type attempt struct {
 	Listed   bool        `json:"listed,omitzero"` // Before was read
 	Chosen   bool        `json:"chosen,omitzero"` // the value was ours to choose, and is stored as Serial
 	Serial   int64       `json:"serial,omitzero"`
-	Manual   bool        `json:"manual,omitzero"` // a person makes the key
+	Manual   bool        `json:"manual,omitzero"`   // a person makes the key
 	Incident string      `json:"incident,omitzero"` // came while it was open: what it made is compromised too
 }
 
@@ -161,10 +161,25 @@ type retry struct {
 	At       time.Time `json:"at,omitzero"`
 }
 
-// ended is a rotation that is over.
+// ended is a rotation that is over. Its Record stays encoded: it is read now and then, and written with every save.
 type ended struct {
-	Record    Record   `json:"record"`
-	Incidents []string `json:"incidents,omitzero"`
+	Trigger   string          `json:"trigger,omitzero"`
+	Incidents []string        `json:"incidents,omitzero"`
+	Record    json.RawMessage `json:"record"`
+}
+
+func (e ended) record() Record {
+	var rec Record
+	_ = json.Unmarshal(e.Record, &rec) // encoded by encodeRecord
+	return rec
+}
+
+func encodeRecord(rec Record) json.RawMessage {
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return json.RawMessage("{}") // a Record is plain data: this cannot happen
+	}
+	return data
 }
 
 // decode reads a journal entry. An absent entry is an empty state.
