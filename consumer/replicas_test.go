@@ -102,7 +102,13 @@ func TestReplicasOneSilentAddressIsNoEvidence(t *testing.T) {
 		"broken":         text("hush", 500),
 		"something else": text("<html>hush", 200),
 		"no instance":    text(`{"serial":2}`, 200),
-		"redirect":       http.RedirectHandler("http://payments.prod.svc/other", http.StatusFound),
+		"redirect": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/key" {
+				http.Redirect(w, r, "/other", http.StatusFound)
+				return
+			}
+			w.Write([]byte(`{"instance":"c","serial":1}`))
+		}),
 		"closes": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			panic(http.ErrAbortHandler)
 		}),

@@ -181,10 +181,10 @@ func mutantsOfSave(add, leaves addStore) {
 		})
 	})
 	add("S2", "shares what it was given", func(*rotationtest.Store) rotation.SecretStore {
-		return &shared{entries: map[string]rotation.Versions{}}
+		return &shared{entries: map[string]rotation.Versions{}, out: true}
 	})
 	add("S2", "shares what it gives", func(*rotationtest.Store) rotation.SecretStore {
-		return &shared{entries: map[string]rotation.Versions{}, out: true}
+		return &shared{entries: map[string]rotation.Versions{}, in: true}
 	})
 	add("S2", "one document for all names", func(s *rotationtest.Store) rotation.SecretStore {
 		one := func(name string) string {
@@ -282,17 +282,22 @@ func mutantsOfCompare(add, leaves addStore) {
 			return err
 		}}
 	})
+	add("S3", "moves the revision and says ErrConflict", func(s *rotationtest.Store) rotation.SecretStore {
+		return badStore{Store: s, save: func(ctx context.Context, name string, v rotation.Versions) error {
+			err := s.Save(ctx, name, v)
+			if old, _ := s.Load(ctx, name); errors.Is(err, rotation.ErrConflict) && old.Revision != "" {
+				_ = s.Save(ctx, name, old)
+			}
+			return err
+		}}
+	})
 	add("S3", "does not say that it compares", func(s *rotationtest.Store) rotation.SecretStore { return bare{s} })
 	add("S3", "says that it does not compare", func(s *rotationtest.Store) rotation.SecretStore { return silent{s, false} })
 	add("S3", "compares and then writes", func(s *rotationtest.Store) rotation.SecretStore {
 		inner := force(s, func(rotation.Versions) bool { return true })
 		return badStore{Store: s, save: func(ctx context.Context, name string, v rotation.Versions) error {
-			old, err := s.Load(ctx, name)
-			if err != nil {
-				return err
-			}
-			if old.Revision != v.Revision {
-				return rotation.ErrConflict
+			if old, err := s.Load(ctx, name); err != nil || v.Revision == "" || old.Revision != v.Revision {
+				return errors.Join(err, s.Save(ctx, name, v))
 			}
 			time.Sleep(time.Millisecond)
 			return inner.Save(ctx, name, v)

@@ -44,11 +44,12 @@ func (s badStore) Names(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// shared is a store that compares and shares its memory with its callers; it has no other ability than Conditional.
+// shared is a store that compares and shares memory with its callers, unless it copies what goes in or what goes out. It has
+// no other ability than Conditional.
 type shared struct {
 	mu      sync.Mutex
 	entries map[string]rotation.Versions
-	out     bool // clones what it gets, not what it gives
+	in, out bool // copied
 }
 
 func (*shared) Conditional() bool { return true }
@@ -56,6 +57,9 @@ func (*shared) Conditional() bool { return true }
 func (s *shared) Load(_ context.Context, name string) (rotation.Versions, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.out {
+		return deepCopy(s.entries[name]), nil
+	}
 	return s.entries[name], nil
 }
 
@@ -65,7 +69,7 @@ func (s *shared) Save(_ context.Context, name string, v rotation.Versions) error
 	if s.entries[name].Revision != v.Revision {
 		return rotation.ErrConflict
 	}
-	if s.out {
+	if s.in {
 		v = deepCopy(v)
 	}
 	v.Revision += "+"
