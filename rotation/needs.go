@@ -162,3 +162,19 @@ func (st *state) nextLook(reg *registration, now time.Time) time.Time {
 	}
 	return now
 }
+
+// latest returns the later time.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// earliest returns the earlier time; zero is no time.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,201 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// obliged takes the incident into the record: which keys have to die, and what that means for the open rotation.
+func (d *drive) obliged(in Incident) error {
+	home, err := d.r.installationID(d.ctx)
+	if err != nil {
+		return err
+	}
+	d.home = home
+	if d.st.attached(in.Reference) {
+		if !d.st.covers(in) {
+			d.addLeaks(in)
+			d.arrive(in)
+		}
+		return nil
+	}
+	if len(in.Credentials) > 0 && len(in.Keys) == 0 && d.emergency() {
+		return &Error{Credential: d.reg.Name, Evidence: "an emergency is open already, under " + strings.Join(d.st.Run.Incidents, ", ") + ": it may be the same leak", Action: "use that reference, or name the keys"}
+	}
+	if d.st.Current == 0 {
+		if err := d.read(); err == nil && judge(d.st, d.doc, d.home) == driftNone {
+			d.meetCurrent()
+		}
+	}
+	d.addLeaks(in)
+	if len(in.Credentials) > 0 {
+		for _, k := range d.st.Keys {
+			if k.DeadAt.IsZero() {
+				k.accuse(in.Reference)
+			}
+		}
+		d.st.accuseAttempts(in.Reference)
+	}
+	if !slices.ContainsFunc(d.st.Keys, func(k *keyState) bool { return slices.Contains(k.Incidents, in.Reference) }) {
+		return &Error{Credential: d.reg.Name, Evidence: "no key of it is known", Action: "name the key's id"}
+	}
+	d.arrive(in)
+	return nil
+}
+
+// accuseAttempts marks the tries whose outcome is not known yet: a key that they made was alive when the incident came.
+func (st *state) accuseAttempts(reference string) {
+	if st.Run == nil {
+		return
+	}
+	for _, a := range st.Run.Attempts {
+		switch {
+		case a.Fate == fateOpen && st.key(a.Serial) != nil:
+			a.Fate = fateCondemned // a chosen value, which is a known key
+		case a.Fate == fateOpen && !a.Manual:
+			a.Incident = reference
+		}
+	}
+}
+
+// attached reports whether the incident was seen before.
+func (st *state) attached(reference string) bool {
+	if st.Run != nil && slices.Contains(st.Run.Incidents, reference) {
+		return true
+	}
+	return slices.ContainsFunc(st.Ended, func(e ended) bool { return slices.Contains(e.Incidents, reference) })
+}
+
+// addLeaks takes exactly the named keys. One that no record names is ours to kill, because the caller names it.
+func (d *drive) addLeaks(in Incident) {
+	for _, leak := range in.Keys {
+		ks := d.named(leak)
+		if ks == nil && d.st.attached(in.Reference) {
+			continue // it is dead already
+		}
+		if ks == nil {
+			ks = d.st.add(Key{ID: leak.KeyID}, 0, d.reg.parts.Issuer, "named in "+in.Reference)
+			ks.DebtSince = time.Now()
+		}
+		if ks.Named == "" {
+			ks.Named = "named in " + in.Reference
+		}
+		ks.accuse(in.Reference)
+		if !leak.Value.IsZero() {
+			d.leak(ks.Key.Serial, Key{Secret: leak.Value})
+		}
+	}
+}
+
+// named finds the key that a leak means: by its id, newest first where the id is a slot, or by its value.
+func (d *drive) named(leak Leak) *keyState {
+	for _, k := range slices.Backward(d.st.Keys) {
+		if leak.KeyID != "" && k.Key.ID == leak.KeyID && k.DeadAt.IsZero() {
+			return k
+		}
+	}
+	if leak.KeyID != "" || leak.Value.IsZero() || d.read() != nil {
+		return nil
+	}
+	for _, k := range d.doc.Keys {
+		if k.Key.Secret.Equal(leak.Value) {
+			return d.st.key(k.Key.Serial)
+		}
+	}
+	return nil
+}
+
+// accuse marks a key as compromised, for good.
+func (k *keyState) accuse(reference string) {
+	if !slices.Contains(k.Incidents, reference) {
+		k.Incidents = append(k.Incidents, reference)
+	}
+	k.Condemned = true
+	k.Retry = retry{}
+	k.Answered = false
+	if k.Named == "" {
+		k.Named = "named in " + reference
+	}
+}
+
+// arrive opens the emergency. What was under way is kept: a live key that nobody named is the successor, a try of Issue
+// that is open is settled, consumers keep what they have.
+func (d *drive) arrive(in Incident) {
+	st, before := d.st, d.st.Run
+	if d.emergency() {
+		if !slices.Contains(before.Incidents, in.Reference) {
+			before.Incidents = append(before.Incidents, in.Reference)
+		}
+		before.Confirmed = earliest(before.Confirmed, in.ConfirmedAt)
+	} else {
+		if before != nil {
+			d.close(TakenOver)
+		}
+		d.begin(Emergency, in.Reason, "")
+		st.Run.Incidents, st.Run.Confirmed, st.Run.RevokeFirst = []string{in.Reference}, in.ConfirmedAt, in.RevokeFirst
+		st.Run.IssueBy = time.Now().Add(d.r.cfg.IssueLimit)
+		if before != nil {
+			st.Run.inherit(before)
+		}
+	}
+	run := st.Run
+	for _, k := range st.Keys {
+		if k.compromised() && k.DeadAt.IsZero() {
+			k.DebtSince = time.Time{}
+			run.kill(k.Key.Serial)
+		}
+	}
+	run.Victims = slices.DeleteFunc(run.Victims, func(serial int64) bool {
+		k := st.key(serial)
+		return k == nil || !k.compromised()
+	})
+	run.Target = successorOf(run, st)
+	run.Phase = PhaseIssue
+	d.oweTheRest()
+	st.Retry = retry{}
+	if n := st.key(run.Target); n != nil {
+		run.Generation = n.Key.Generation
+	} else if before != nil {
+		st.LastGeneration = max(st.LastGeneration, before.Generation+1)
+		run.Generation = st.LastGeneration
+	}
+}
+
+// oweTheRest makes debts of keys that are neither the successor nor compromised: they are replaced too, and die by the
+// ordinary rules when the emergency is over.
+func (d *drive) oweTheRest() {
+	run := d.st.Run
+	for _, k := range d.st.Keys {
+		serial := k.Key.Serial
+		trying := slices.ContainsFunc(run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
+		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !trying {
+			d.owe(k, &Error{Evidence: "it was replaced in an emergency"})
+		}
+	}
+}
+
+// inherit takes over what a rotation did before the emergency.
+func (r *run) inherit(before *run) {
+	r.Old, r.New, r.Target = before.Old, before.New, before.Target
+	r.Generation, r.Attempts, r.Consumers = before.Generation, before.Attempts, before.Consumers
+	r.Promoted, r.IssuedAt = before.Promoted, before.IssuedAt
+	r.Victims = nil
+	for _, v := range before.Victims {
+		r.kill(v)
+	}
+}
+
+// successorOf chooses the key that takes over, among those that are live and that nobody named: the new one, wherever its
+// rotation was heading; then the old one, as long as no revocation of it was intended; then none, and another is issued.
+func successorOf(run *run, st *state) int64 {
+	for _, serial := range []int64{run.New, run.Old, st.Current} {
+		if k := st.key(serial); k.live() && k.Stored && k.DebtSince.IsZero() && k.DeadAt.IsZero() {
+			return serial
+		}
+	}
+	return 0
+}

@@ -1,0 +1,135 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// confirm proves the victims dead. Past the provider's propagation time a key that still lives becomes a debt; in an
+// emergency there is no debt, and no end, before every compromised key is dead.
+func (d *drive) confirm() error {
+	run := d.st.Run
+	d.fold(true)
+	d.proveDeaths()
+	var needs []Need
+	for _, victim := range d.st.victims() {
+		if !victim.DeadAt.IsZero() {
+			continue
+		}
+		verdict, how := d.dead(victim)
+		switch {
+		case verdict == isDead:
+			d.buried(victim, how)
+		case victim.Manual != "":
+			needs = append(needs, d.personNeed("revoke", "", victim.Manual, VerbDone))
+		case d.emergency():
+			n := Need{ID: d.needID("dead"), Kind: NeedRetry, Text: victim.Key.String() + " is not proven dead: " + how}
+			if d.unprovable(victim) {
+				n = d.personNeed("dead", "", n.Text+"; look at the provider", VerbSettle)
+			}
+			needs = append(needs, n)
+		case latest(victim.RevokedAt, run.BeganAt).Add(d.reg.Traits.Propagation).After(time.Now()):
+			d.st.Problem = &Error{Diagnosis: RevocationPropagating, Evidence: how, Action: "wait"}
+			needs = append(needs, Need{ID: d.needID("dead"), Kind: NeedTime, Until: victim.RevokedAt.Add(d.reg.Traits.Propagation), Text: "the revocation is not seen everywhere yet"})
+		default:
+			d.owe(victim, &Error{Diagnosis: RevocationNotEffective, Evidence: how, Action: "look at the provider; it is revoked again now and then"})
+		}
+	}
+	if len(needs) > 0 {
+		return d.again(needs...)
+	}
+	for _, victim := range d.st.victims() {
+		run.DeadAt = latest(run.DeadAt, victim.DeadAt)
+	}
+	return d.stillWorking()
+}
+
+// stillWorking looks at the consumers once more after the kill. There is no way back; who broke is named, and waited for.
+func (d *drive) stillWorking() error {
+	run := d.st.Run
+	seen := d.look(run.Consumers, run.Target)
+	for _, c := range run.Consumers {
+		s := seen[c.Name]
+		if !s.Verifiable || s.VerifyErr == nil || d.reg.binding(c.Name) == nil {
+			continue
+		}
+		if d.emergency() || time.Since(run.DeadAt) < d.reg.Policy.Patience && time.Since(run.RevokedAt) < d.reg.Policy.Patience {
+			return &Error{Consumer: c.Name, Diagnosis: VerificationTimeout, Evidence: "it does not work now that the other key is dead", Action: "restart it: the new key is in the store", Err: hide(s.VerifyErr)}
+		}
+	}
+	return nil
+}
+
+type deathVerdict int
+
+const (
+	isUnknown deathVerdict = iota
+	isAlive
+	isDead
+)
+
+// dead looks for the proof that a key is dead: refused by a verifier that accepts the live one at the same time, or gone from
+// a list that shows the live one. An answer of Revoke is no proof, and neither is a verifier that refuses everything.
+func (d *drive) dead(k *keyState) (deathVerdict, string) {
+	if !k.DeadAt.IsZero() {
+		return isDead, k.Proof
+	}
+	live := d.living()
+	if key := d.whole(k); !key.Secret.IsZero() {
+		err := d.proof(key, d.reg.Policy.Proofs)
+		if err == nil {
+			return isAlive, "it is still accepted"
+		}
+		if errors.Is(err, ErrRejected) && !live.IsZero() && d.verify(live) == nil {
+			return isDead, fmt.Sprintf("refused %d times while the live key was accepted", d.reg.Policy.Proofs)
+		}
+	}
+	keys, listed, err := d.list()
+	if err != nil || !listed || k.Key.ID == "" || live.ID == "" || d.shared(k.Key) {
+		return isUnknown, "nothing proves it"
+	}
+	if time.Since(k.RevokedAt) < d.reg.Traits.ListLag {
+		return isUnknown, "the list may be older than the revocation"
+	}
+	has := func(id string) bool {
+		return slices.ContainsFunc(keys, func(i KeyInfo) bool { return i.Key.ID == id && !i.Disabled })
+	}
+	switch {
+	case !has(live.ID):
+		return isUnknown, "the list does not show the live key"
+	case has(k.Key.ID):
+		return isAlive, "it is still listed"
+	default:
+		return isDead, "no longer listed, while the live key is"
+	}
+}
+
+// living is the key that proves that the accepting side answers: the target, or the current one.
+func (d *drive) living() Key {
+	if run := d.st.Run; run != nil && d.st.key(run.Target).live() {
+		if v := d.value(run.Target); !v.IsZero() {
+			return v
+		}
+	}
+	if d.st.key(d.st.Current).live() {
+		return d.value(d.st.Current)
+	}
+	return Key{}
+}
+
+// unprovable reports that neither a value nor a list can ever prove the death of a key: a person has to look.
+func (d *drive) unprovable(k *keyState) bool {
+	_, lists := As[Lister](d.reg.Issuer)
+	return d.whole(k).Secret.IsZero() && (!lists || k.Key.ID == "")
+}
+
+// buried records the proof of a death.
+func (d *drive) buried(k *keyState, how string) {
+	k.DeadAt, k.Proof, k.Problem, k.Retry = time.Now(), how, nil, retry{}
+	d.emit(Event{Kind: EventDead, Text: k.Key.String() + " is dead: " + how})
+}

@@ -1,0 +1,103 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// disable switches the old key off where that can be undone, and watches before it is revoked for good.
+func (d *drive) disable() error {
+	dis, ok := As[Disabler](d.reg.Issuer)
+	run := d.st.Run
+	if !ok || run.NoOverlap {
+		return nil
+	}
+	for _, victim := range d.st.victims() {
+		if !victim.Presented || victim.Key.ID == "" || d.shared(victim.Key) || victim.Issuer != d.reg.parts.Issuer {
+			continue
+		}
+		if victim.DisabledAt.IsZero() {
+			if err := d.passGate(); err != nil {
+				return inSoak(err)
+			}
+			victim.DisableSent = time.Now()
+			d.fresh = nil
+			if err := d.save(); err != nil {
+				return err
+			}
+			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Disable(ctx, d.whole(victim)) })
+			if unsupported(err) {
+				victim.DisableSent = time.Time{}
+				return nil
+			}
+			if err != nil {
+				return &Error{Evidence: "the old key was not disabled", Err: hide(err)}
+			}
+			victim.DisabledAt = time.Now()
+			d.emit(Event{Kind: EventDisabled, Text: victim.Key.String() + " is disabled; that can be undone"})
+		}
+		if err := d.watchDisabled(victim); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watchDisabled waits until the disabling is seen everywhere. If something breaks the key is enabled again.
+func (d *drive) watchDisabled(victim *keyState) error {
+	run := d.st.Run
+	broken := d.broken()
+	if broken == "" {
+		end := victim.DisabledAt.Add(d.reg.Traits.Propagation)
+		if !end.After(time.Now()) {
+			return nil
+		}
+		until := earliest(end, time.Now().Add(d.reg.Traits.Propagation/watches))
+		return &waiting{needs: []Need{{ID: d.needID("disable"), Kind: NeedTime, Until: until, Text: "the old key is disabled; watching until " + timeText(end), Verbs: []Verb{VerbRollBack}}}}
+	}
+	if err := d.enable(victim); err != nil {
+		return err
+	}
+	victim.DisabledAt = time.Time{}
+	run.Extend = time.Now().Add(max(d.reg.Policy.Quiet, d.reg.Policy.Patience))
+	d.st.Problem = &Error{Diagnosis: OldKeyInUse, Consumer: broken, Evidence: "it broke when the old key was disabled; the key is enabled again", Action: "find out what still uses the old key"}
+	d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: broken, Problem: d.st.Problem, Text: "the old key is enabled again: " + broken + " broke without it"})
+	return to(PhaseSoak, "something broke without the old key")
+}
+
+// watches is how often a disabled key is looked after within its propagation time.
+const watches = 5
+
+// broken names a consumer that worked and does not.
+func (d *drive) broken() string {
+	d.fresh = nil
+	f, err := d.observe()
+	if err != nil {
+		return ""
+	}
+	for _, c := range d.st.Run.Consumers {
+		if s := f.Consumers[c.Name]; s.Verifiable && s.VerifyErr != nil && c.Verified == d.st.Run.Target {
+			return c.Name
+		}
+	}
+	return ""
+}
+
+func (d *drive) enable(k *keyState) error {
+	dis, ok := As[Disabler](d.reg.Issuer)
+	if !ok {
+		return nil
+	}
+	if err := d.save(); err != nil {
+		return err
+	}
+	if err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) }); err != nil {
+		return &Error{Evidence: "the old key was not enabled again", Err: hide(err)}
+	}
+	d.fresh = nil
+	return nil
+}

@@ -1,0 +1,86 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+)
+
+// prove makes sure that the provider accepts the new key.
+func (d *drive) prove() error {
+	run := d.st.Run
+	if k := d.st.key(run.Target); !k.DisableSent.IsZero() { // an emergency goes back to a key that was about to die
+		if err := d.enable(k); err != nil {
+			return err
+		}
+		k.DisableSent, k.DisabledAt = time.Time{}, time.Time{}
+	}
+	key := d.value(run.Target)
+	times := d.reg.Policy.Proofs
+	if d.emergency() {
+		times = 1
+	}
+	err := d.proof(key, times)
+	switch {
+	case err == nil:
+		if err := d.compareScopes(); err != nil {
+			return err
+		}
+		d.emit(Event{Kind: EventProven, Text: key.String() + " is accepted"})
+		return nil
+	case !errors.Is(err, ErrRejected):
+		return &Error{Evidence: "it is not known whether the new key is accepted", Err: hide(err)}
+	}
+	if end := run.IssuedAt.Add(d.reg.Traits.Propagation); end.After(time.Now()) {
+		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: end, Text: "the new key is not accepted everywhere yet"})
+	}
+	d.giveUpTarget()
+	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
+}
+
+// giveUpTarget condemns a target that nobody presents, and goes back to issuing.
+func (d *drive) giveUpTarget() {
+	run := d.st.Run
+	k := d.st.key(run.Target)
+	for _, a := range run.Attempts {
+		if a.Serial == run.Target {
+			a.Fate = fateCondemned
+		}
+	}
+	k.Condemned = true
+	d.owe(k, &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
+	run.Target, run.New, run.Phase = 0, 0, PhaseIssue
+}
+
+// compareScopes holds where the new key may do less than the old one: consumers would break on it.
+func (d *drive) compareScopes() error {
+	run := d.st.Run
+	if d.emergency() || run.ScopesFine != "" {
+		return nil
+	}
+	keys, listed, err := d.list()
+	if err != nil || !listed {
+		return err
+	}
+	var before, after []string
+	for _, k := range keys {
+		switch {
+		case d.st.key(run.Old) != nil && k.Key.ID == d.st.key(run.Old).Key.ID:
+			before = k.Scopes
+		case k.Key.ID == d.st.key(run.Target).Key.ID:
+			after = k.Scopes
+		}
+	}
+	if before == nil || after == nil {
+		return nil
+	}
+	missing := slices.DeleteFunc(slices.Clone(before), func(s string) bool { return slices.Contains(after, s) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Error{Diagnosis: NewKeyRejected, Evidence: "the new key lacks the scopes " + strings.Join(missing, ", "), Action: "give them to it and answer with done, answer with attest if they are not needed, or with roll-back"}
+}

@@ -1,0 +1,122 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// settleAttempt finds out what became of a try whose answer was lost. It returns nil when the attempt is open no more, or
+// when the same chosen value may be handed over again.
+func (d *drive) settleAttempt(a *attempt) error {
+	if a.Manual {
+		return nil // ask again: the issuer repeats its instructions
+	}
+	if a.Chosen {
+		return d.settleChosen(a)
+	}
+	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells what became of it"}}}
+	}
+	keys, listed, err := d.list()
+	switch {
+	case err != nil:
+		return err
+	case !listed:
+		return d.ambiguous(a, "the issuer does not list its keys")
+	case d.reg.Traits.NoReplay:
+		return d.ambiguous(a, "asking again could end every key")
+	}
+	found, verdict := whatBecame(a, keys, d.st, d.reg.Traits.Exclusive)
+	switch verdict {
+	case mintedNothing:
+		a.Fate = fateAbsent
+		d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made no key", a.N))
+		return nil
+	case mintedFound:
+		d.condemnAttempt(a, found)
+		return nil
+	default:
+		return d.ambiguous(a, fmt.Sprintf("the issuer lists new keys without names (%s)", found.ID))
+	}
+}
+
+// settleChosen asks the provider whether it has the value that was chosen here.
+func (d *drive) settleChosen(a *attempt) error {
+	v := d.value(a.Serial)
+	if v.IsZero() {
+		d.condemnAttempt(a, d.st.key(a.Serial).Key)
+		return nil
+	}
+	err := d.proof(v, d.reg.Policy.Proofs)
+	switch {
+	case err == nil:
+		d.stored(a, v)
+		d.emit(Event{Kind: EventIssued, Text: "issued " + v.String()})
+		return nil
+	case !errors.Is(err, ErrRejected):
+		return &Error{Evidence: "it is not known whether the provider has the chosen value", Err: hide(err)}
+	case latest(a.SettleAt, d.st.Settle).After(time.Now()):
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: latest(a.SettleAt, d.st.Settle), Text: "an answer of the issuer was lost; its call can still land"}}}
+	}
+	a.SettleAt = time.Now().Add(d.r.settle(d.reg))
+	return nil // certainly not there: the same value again
+}
+
+func (d *drive) ambiguous(a *attempt, why string) error {
+	return &Error{Diagnosis: AmbiguousIssue, Evidence: fmt.Sprintf("an answer of the issuer was lost and %s; the key would be named %s", why, a.Name), Action: "look at the provider and answer with settle: the id of the key that was made, or none"}
+}
+
+type mintVerdict int
+
+const (
+	mintedNothing mintVerdict = iota
+	mintedFound
+	mintedUnclear
+)
+
+// whatBecame reads from a list that is recent enough what an attempt made. A key is claimed by its name; without names only
+// if it is the only new one, made in the attempt's time, never used, where nobody else makes keys.
+func whatBecame(a *attempt, listed []KeyInfo, st *state, exclusive bool) (Key, mintVerdict) {
+	var strangers []KeyInfo
+	for _, k := range listed {
+		if k.Key.Name == a.Name {
+			return k.Key, mintedFound
+		}
+		isKnown := slices.ContainsFunc(st.Keys, func(s *keyState) bool { return s.Key.ID == k.Key.ID })
+		if k.Key.Name == "" && !isKnown && !slices.Contains(a.Before, k.Key.ID) {
+			strangers = append(strangers, k)
+		}
+	}
+	switch {
+	case len(strangers) == 0:
+		return Key{}, mintedNothing
+	case len(strangers) == 1 && exclusive && a.Listed:
+		k := strangers[0]
+		inTime := !k.Key.IssuedAt.Before(a.OpenedAt.Truncate(time.Second)) && !k.Key.IssuedAt.After(a.SettleAt)
+		if inTime && k.Usage.LastUsed.IsZero() {
+			return k.Key, mintedFound
+		}
+	}
+	return strangers[0].Key, mintedUnclear
+}
+
+// condemnAttempt gives up what an attempt made. Nobody ever had it, so it may be killed at once.
+func (d *drive) condemnAttempt(a *attempt, key Key) {
+	a.Fate = fateCondemned
+	key = d.numbered(a, key.identity())
+	ks := d.st.key(a.Serial)
+	stored := ks != nil && ks.Stored && !d.value(a.Serial).IsZero()
+	ks = d.enter(a, key)
+	ks.Condemned, ks.Stored = true, stored
+	if d.st.Run.Target == a.Serial {
+		d.st.Run.Target = 0
+	}
+	d.owe(ks, &Error{Evidence: "made by a try whose answer was lost"})
+	d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made %s, which is of no use", a.N, key))
+}

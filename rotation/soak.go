@@ -1,0 +1,91 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// soak waits until nobody presents the victims any more: it collects the facts that the kill will ask for again.
+func (d *drive) soak() error {
+	run := d.st.Run
+	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
+		return to(PhaseDeploy, "a consumer was added") // whatever the phase, nobody is left behind
+	}
+	return d.passGate()
+}
+
+// passGate observes everything and returns nil if every victim may be killed now.
+func (d *drive) passGate() error {
+	run := d.st.Run
+	var needs []Need
+	add := func(lacks []missing) {
+		for _, m := range lacks {
+			if slices.ContainsFunc(needs, func(n Need) bool { return n.ID == d.needID(m.ID) }) {
+				continue
+			}
+			if m.Problem != nil && d.st.Problem == nil {
+				d.st.Problem = m.Problem
+			}
+			needs = append(needs, Need{ID: d.needID(m.ID), Kind: m.Kind, Name: m.Consumer, Until: m.Until, Text: m.Text, Verbs: m.Verbs})
+		}
+	}
+	victims := slices.DeleteFunc(d.st.victims(), func(k *keyState) bool { return !k.DeadAt.IsZero() })
+	if !slices.ContainsFunc(victims, func(k *keyState) bool { return k.Presented }) {
+		return nil
+	}
+	d.watchDeadline()
+	f, err := d.observe()
+	if err != nil {
+		return err
+	}
+	for _, victim := range victims {
+		add(gate(d.reg, d.st, victim, f, d.r.cfg.ClockSkew))
+	}
+	if len(needs) == 0 {
+		return nil
+	}
+	if slices.ContainsFunc(run.Consumers, func(c *consumerState) bool { return d.strayed(c, f) }) {
+		return to(PhaseDeploy, "a consumer went back to another key")
+	}
+	announced := func(n Need) bool { return n.Kind == NeedPerson || n.Until.After(time.Now()) }
+	if !slices.ContainsFunc(needs, func(n Need) bool { return !announced(n) }) {
+		return &waiting{needs: needs} // nothing can come of asking earlier
+	}
+	return d.again(needs...)
+}
+
+// strayed reports whether a consumer that was seen on the target is seen using another key: it has to be told again.
+func (d *drive) strayed(c *consumerState, f *facts) bool {
+	run := d.st.Run
+	if s := f.Consumers[c.Name]; c.Observed != run.Target || len(s.Elsewhere) == 0 || time.Since(c.AckedAt) < d.reg.Policy.Patience {
+		return false
+	}
+	c.Acked, c.Observed, c.Done = 0, 0, 0
+	d.note(slog.LevelWarn, c.Name+" went back to another key: it is told again")
+	return true
+}
+
+// deadlineNear reports that the provider is about to end the old key: then consumers are told without waves.
+func (d *drive) deadlineNear() bool {
+	old := d.st.key(d.st.Run.Old)
+	if old == nil || old.Ends.IsZero() {
+		return false
+	}
+	return time.Now().After(old.Ends.Add(-overlapNeed(d.reg, d.r.cfg.ClockSkew)))
+}
+
+// watchDeadline tells people when the provider ends the old key before everybody has moved.
+func (d *drive) watchDeadline() {
+	run := d.st.Run
+	if !d.deadlineNear() || run.Alarmed || run.Strategy != Standard {
+		return
+	}
+	run.Alarmed = true
+	old := d.st.key(run.Old)
+	d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Text: fmt.Sprintf("the provider ends %s at %s", old.Key, timeText(old.Ends))})
+}

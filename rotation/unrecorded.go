@@ -1,0 +1,75 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// keepUnrecorded remembers an emergency that no journal took: the next Advance in this process tries again.
+func (r *Rotator) keepUnrecorded(name string, in Incident) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unrecorded[name] = append(r.unrecorded[name], in)
+	r.nudge()
+}
+
+// revokeUnrecorded kills what the caller names or, where it names a credential, what the store and the provider show of it.
+// Killing comes before the record, which is made as soon as a journal answers.
+func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in Incident) error {
+	keys := map[string]Key{}
+	for _, k := range in.Keys {
+		keys[k.KeyID] = Key{ID: k.KeyID, Secret: k.Value}
+	}
+	var errs []error
+	if len(in.Credentials) > 0 {
+		doc, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
+		for _, k := range doc.Keys {
+			keys[k.Key.ID] = k.Key
+		}
+		if l, ok := As[Lister](reg.Issuer); ok && (err != nil || len(doc.Keys) == 0) {
+			infos, err := guarded(ctx, r.cfg.CallTimeout, l.List)
+			if err != nil {
+				errs = append(errs, &Error{Credential: reg.Name, Evidence: "neither the journal, nor the store, nor the issuer says which keys there are", Err: hide(err)})
+			}
+			for _, i := range infos {
+				if strings.HasPrefix(i.Key.Name, reg.Name+"-v") {
+					keys[i.Key.ID] = i.Key
+				}
+			}
+		}
+	}
+	var g errgroup.Group
+	var mu sync.Mutex
+	for _, key := range keys {
+		g.Go(func() error {
+			err := r.revokeNamed(ctx, reg, key)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	r.deliverUnrecorded(ctx, reg, in, len(keys))
+	return errors.Join(errs...)
+}
+
+// recordLate records the emergencies of this process that no journal took when they came, and kills what is still alive.
+func (r *Rotator) recordLate(ctx context.Context, reg *registration) error {
+	r.mu.Lock()
+	late := r.unrecorded[reg.Name]
+	delete(r.unrecorded, reg.Name)
+	r.mu.Unlock()
+	var errs []error
+	for _, in := range late {
+		errs = append(errs, r.emergency(ctx, reg.Name, in), r.saveIncident(ctx, in))
+	}
+	return errors.Join(errs...)
+}
