@@ -38,6 +38,7 @@ func (s *stage) standard(ctx context.Context, result *Result) error {
 	if rotator, err = s.startRotator("rotate", args...); err != nil { // the next night's cron job, say
 		return err
 	}
+	s.mark("the rotator is started again")
 	waited := rotator.wait(ctx)
 	act, err := s.end(ctx, result)
 	if err != nil {
@@ -77,11 +78,11 @@ func (s *stage) killIn(ctx context.Context, rotator *process, phase rotation.Pha
 	}
 	time.Sleep(after)
 	rotator.kill()
+	s.mark("SIGKILL: the rotator is gone")
 	status, err := s.watcher.Status(ctx, gateway)
 	if err != nil || status.Open == nil {
 		return "", err
 	}
-	fmt.Fprintf(s.story, "   SIGKILL in phase %q; started again\n", status.Open.Phase)
 	return status.Open.Phase, nil
 }
 
@@ -145,6 +146,7 @@ func (s *stage) emergency(ctx context.Context, result *Result) error {
 	result.took[2] = act.took
 	result.promise(waited == nil, "emergency: the rotator ends well: %v", waited)
 	result.promise(report.Done(), "emergency: the incident is closed")
+	result.promise(act.record.DeadlineMet, "emergency: the key is revoked in time")
 	result.promise(!revoked.IsZero(), "emergency: the leaked key is revoked")
 	result.promise(act.current != old, "emergency: there is a new key")
 	result.promise(act.lost == "", "emergency: nothing but the leaked key is refused%s", act.lost)

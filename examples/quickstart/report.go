@@ -73,6 +73,7 @@ func (s *stage) begin(ctx context.Context, title string) (old string, err error)
 	fmt.Fprintf(s.story, "\n%s\n\n", title)
 	s.provider.TakeCounts()
 	s.traffic.takeLost()
+	s.marks = nil
 	sleep(ctx, 300*time.Millisecond)
 	old, _, err = s.current(ctx)
 	return old, err
@@ -106,7 +107,7 @@ func (s *stage) end(ctx context.Context, result *Result) (act, error) {
 		result.promise(after[name].Refused == 0, "%s works after the rotation: %d refused", name, after[name].Refused)
 	}
 	if a.record.Incident == "" { // the report of an incident has it
-		timeline(s.story, a.record)
+		timeline(s.story, a.record, s.marks)
 	}
 	return a, s.checkKeys(ctx, result, status, &a)
 }
@@ -142,12 +143,18 @@ func (s *stage) checkKeys(ctx context.Context, result *Result, status rotation.S
 	return nil
 }
 
-// timeline prints the story of one rotation, as the journal has it.
-func timeline(w io.Writer, r rotation.Record) {
-	for _, m := range r.Timeline {
+// mark adds a line to the story that the journal does not tell.
+func (s *stage) mark(text string) {
+	s.marks = append(s.marks, rotation.Moment{At: time.Now(), Phase: "---", Text: text})
+}
+
+// timeline prints the story of one rotation, as the journal has it, with the marks between.
+func timeline(w io.Writer, r rotation.Record, marks []rotation.Moment) {
+	moments := slices.Concat(r.Timeline, marks)
+	slices.SortStableFunc(moments, func(a, b rotation.Moment) int { return a.At.Compare(b.At) })
+	for _, m := range moments {
 		fmt.Fprintf(w, "   %6.2f s  %-9s %s\n", m.At.Sub(r.BeganAt).Seconds(), m.Phase, m.Text)
 	}
-	fmt.Fprintf(w, "   %6.2f s  %s\n", r.EndedAt.Sub(r.BeganAt).Seconds(), r.Outcome)
 }
 
 func indent(text string) string {

@@ -35,6 +35,7 @@ type stage struct {
 	platform *platform
 	traffic  *traffic
 	watcher  *rotation.Rotator // reads the journal; it drives nothing
+	marks    []rotation.Moment // what happened to the rotator in this act: the journal cannot know
 
 	db      *sql.DB
 	servers []*http.Server
