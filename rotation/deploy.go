@@ -22,14 +22,28 @@ func (d *drive) canary() error {
 	if run.NoOverlap {
 		return nil // nothing left to protect, and no time to lose
 	}
+	first := d.canaries()
+	for {
+		if err := d.deploy(first, RolePending); err != nil {
+			return err
+		}
+		able := d.canaries()
+		if slices.Equal(first, able) {
+			return d.adopted(first)
+		}
+		first = able // one of them reads nothing but the current key: the next one takes its place
+	}
+}
+
+// canaries are the first consumers that can be given a pending key.
+func (d *drive) canaries() []*consumerState {
 	var first []*consumerState
-	for _, b := range d.reg.Bindings[:d.reg.Policy.Canaries] {
-		first = append(first, run.consumer(b.Name))
+	for _, b := range d.reg.Bindings {
+		if c := d.st.Run.consumer(b.Name); c != nil && !c.CurrentOnly && len(first) < d.reg.Policy.Canaries {
+			first = append(first, c)
+		}
 	}
-	if err := d.deploy(first, RolePending); err != nil {
-		return err
-	}
-	return d.adopted(first)
+	return first
 }
 
 // promote makes the target current in the store: for whoever reads it, that is the deployment.
@@ -84,7 +98,8 @@ func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumer
 		if d.reg.binding(c.Name) == nil || run.untouched(c) {
 			continue
 		}
-		told := c.Acked == run.Target && c.Sent == run.Target && (c.Role == role || c.Role == RoleCurrent)
+		told := c.Acked == run.Target && c.Sent == run.Target && (c.Role == role || c.Role == RoleCurrent) ||
+			role == RolePending && c.CurrentOnly
 		if !told {
 			todo = append(todo, c)
 		}
@@ -161,6 +176,8 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 			c.Acked, c.AckedAt, c.Role, c.Problem = run.Target, time.Now(), role, nil
 			run.DeployedAt = c.AckedAt
 			d.emit(Event{Kind: EventDeployed, Consumer: c.Name, Text: c.Name + " was given " + d.st.key(run.Target).Key.String()})
+		case role == RolePending && unsupported(err):
+			c.CurrentOnly, c.Sent = true, 0
 		case errors.Is(err, ErrManual):
 			needs = append(needs, d.personNeed("deploy", c.Name, c.Name+": "+publicText(err), VerbDone, VerbRollBack))
 		case errors.Is(err, ErrNotYet):

@@ -128,10 +128,10 @@ func (s *sight) judge(instances []Instance, key Key, since time.Time, shared boo
 			s.AsOf = at
 		}
 		switch {
+		case at.Before(since):
+			s.Stale = true // whatever it used then
 		case !uses(i.Key, key, shared):
 			s.Elsewhere = append(s.Elsewhere, i.Name)
-		case at.Before(since):
-			s.Stale = true
 		default:
 			s.Moved++
 		}

@@ -49,6 +49,7 @@ type SecretStore interface {
 //	C1  nil: it uses req.Key, or will within its lag (Binding.Lag, Lagger).
 //	C2  ErrNotYet: under way, ask again with the same request. ErrManual: a person has to act.
 //	C3  The same request again does no harm. A request with an older key is a rollback and is obeyed.
+//	C4  errors.ErrUnsupported for RolePending: it reads the current key only, and cannot be a canary.
 type Consumer interface {
 	Deploy(ctx context.Context, req DeployRequest) error
 }

@@ -133,19 +133,20 @@ const (
 
 // consumerState is the progress of one binding.
 type consumerState struct {
-	Name       string    `json:"name"`
-	Sent       int64     `json:"sent,omitzero"`  // the key of the last deployment that was intended; touched if not zero
-	Acked      int64     `json:"acked,omitzero"` // the key of the last deployment that returned nil
-	AckedAt    time.Time `json:"acked_at,omitzero"`
-	Role       Role      `json:"role,omitzero"` // where it was told to find the key
-	Done       int64     `json:"done,omitzero"` // a person says that this key was deployed by hand
-	Observed   int64     `json:"observed,omitzero"`
-	ObservedAt time.Time `json:"observed_at,omitzero"`
-	Verified   int64     `json:"verified,omitzero"`
-	VerifiedAt time.Time `json:"verified_at,omitzero"`
-	Attested   int64     `json:"attested,omitzero"`
-	AttestedBy string    `json:"attested_by,omitzero"`
-	Problem    *Error    `json:"problem,omitzero"`
+	Name        string    `json:"name"`
+	Sent        int64     `json:"sent,omitzero"`  // the key of the last deployment that was intended; touched if not zero
+	Acked       int64     `json:"acked,omitzero"` // the key of the last deployment that returned nil
+	AckedAt     time.Time `json:"acked_at,omitzero"`
+	Role        Role      `json:"role,omitzero"`         // where it was told to find the key
+	CurrentOnly bool      `json:"current_only,omitzero"` // it cannot be a canary
+	Done        int64     `json:"done,omitzero"`         // a person says that this key was deployed by hand
+	Observed    int64     `json:"observed,omitzero"`
+	ObservedAt  time.Time `json:"observed_at,omitzero"`
+	Verified    int64     `json:"verified,omitzero"`
+	VerifiedAt  time.Time `json:"verified_at,omitzero"`
+	Attested    int64     `json:"attested,omitzero"`
+	AttestedBy  string    `json:"attested_by,omitzero"`
+	Problem     *Error    `json:"problem,omitzero"`
 }
 
 // hold keeps a credential as it is.
