@@ -146,6 +146,11 @@ func TestPostgres(t *testing.T) {
 			execute(t, p.open(t), fmt.Sprintf(`CREATE SCHEMA "Ops_%s"`, p.name))
 			return p
 		})
+		p := newPlace(t).(postgresSchema)
+		db := p.open(t)
+		execute(t, db, `CREATE SCHEMA "Apart"`)
+		require.NoError(t, journal.NewPostgres(db, "Apart.Journal").Migrate(t.Context()))
+		execute(t, db, `SELECT version FROM "Apart"."Journal_schema"`, `SELECT data FROM "Apart"."Journal"`)
 	})
 }
 

@@ -41,6 +41,7 @@ func Run(t *testing.T, s Setup) {
 		"J3/moved":       testMoved,
 		"J3/names":       testDueNames,
 		"J3/foreign":     testForeign,
+		"J3/pages":       testPages,
 		"times":          testTimes,
 		"saved at":       testSavedAt,
 		"cancelled":      testCancelled,
