@@ -218,7 +218,10 @@ func testOwnCopy(t *testing.T, s Setup) {
 func testBadEntries(t *testing.T, s Setup) {
 	j := s.Open(t)
 	for _, e := range []rotation.Entry{
-		{Credential: ""}, {Credential: "a\x00b"}, {Credential: "a\xff"}, {Credential: "a", Revision: -1},
+		{Credential: ""},
+		{Credential: "a\x00b"},
+		{Credential: "a\xff"},
+		{Credential: "a", Revision: -1},
 		{Credential: "a", Revision: 1<<63 - 1},
 	} {
 		if err := j.Save(t.Context(), e); err == nil || errors.Is(err, rotation.ErrConflict) {
