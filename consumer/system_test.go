@@ -187,7 +187,7 @@ func TestEnvFileKeepsEverythingElse(t *testing.T) {
 func TestEnvFileQuotesForShells(t *testing.T) {
 	for _, value := range []string{
 		"plain-1_2./:=@%+,", "two words", " edges ", "#no comment", `back\slash`, `\`, `"`, `'`, `"'`, `it's $HOME`, "`id`", "$(id)", "a;b&c|d",
-		"ümläut", "\t", "a=b", `\n`, "!", "~", "*", `'\''`, `end\`,
+		"ümläut", "\t", "a=b", `\n`, "!", "~", "*", `'\''`, `end\`, `'end\`, `'a\\b`, `'\$x`,
 	} {
 		e := consumer.EnvFile{Path: filepath.Join(t.TempDir(), "app.env"), Variable: "TOKEN"}
 		req := deploy("", 1)

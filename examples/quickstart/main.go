@@ -4,7 +4,7 @@
 // Command quickstart rotates a live credential three times while three services use it, and proves what the library
 // promises: nothing is mocked, only time is compressed by policy, from days to seconds.
 //
-//	go run ./examples/quickstart            from the root of the repository; needs Go and nothing else
+//	go run ./examples/quickstart            from the root of the repository; needs Go, and Linux or macOS
 //	go run ./examples/quickstart -json      one JSON object, for machines
 //	go run ./examples/quickstart -seed 7    the same choices again: when the rotator is killed, who pays when
 //

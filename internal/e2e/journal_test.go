@@ -50,6 +50,7 @@ type postgresSchema struct{ dsn, name, before, after, qualifier string }
 func (p postgresSchema) open(t testing.TB) *sql.DB {
 	return openDB(t, "pgx", p.dsn+"&search_path="+p.before+p.name+p.after)
 }
+
 func (p postgresSchema) journal(db *sql.DB) *journal.SQL { return journal.NewPostgres(db, p.table()) }
 func (p postgresSchema) table() string                   { return p.qualifier + "handover" }
 func (p postgresSchema) golden() string                  { return "schema-v1-postgres.sql" }
@@ -146,6 +147,11 @@ func TestPostgres(t *testing.T) {
 			execute(t, p.open(t), fmt.Sprintf(`CREATE SCHEMA "Ops_%s"`, p.name))
 			return p
 		})
+		p := newPlace(t).(postgresSchema)
+		db := p.open(t)
+		execute(t, db, `CREATE SCHEMA "Apart"`)
+		require.NoError(t, journal.NewPostgres(db, "Apart.Journal").Migrate(t.Context()))
+		execute(t, db, `SELECT version FROM "Apart"."Journal_schema"`, `SELECT data FROM "Apart"."Journal"`)
 	})
 }
 

@@ -119,6 +119,7 @@ func testForeign(t *testing.T, s Setup) {
 	for _, names := range [][]string{names, unsorted} {
 		wantDue(t, j, names, after(10000), 100, due...)
 		wantDue(t, j, names, after(10000), 2, due[:2]...)
+		wantDue(t, j, names, after(10000), 4, due[:4]...)
 		wantDue(t, j, names, after(2000), 100, due[:3]...)
 		wantDue(t, j, names[:10], after(0).Add(1), 100, intersect(due[:1], names[:10])...)
 	}
@@ -133,6 +134,30 @@ func testForeign(t *testing.T, s Setup) {
 		all = append(all, fmt.Sprintf("foreign-%04d", n))
 	}
 	wantDue(t, j, all, after(10000), 1700, all[:1700]...)
+}
+
+// testPages has more due entries than a page, two at each time, and names in the opposite order of the times.
+func testPages(t *testing.T, s Setup) {
+	j := s.Open(t)
+	const n = 1500
+	var names, expected []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("name-%04d", i))
+		save(t, j, rotation.Entry{Credential: names[i], Due: after((n - i) / 2)})
+	}
+	for i := n; i >= 0; i -= 2 {
+		for _, k := range []int{i - 1, i} {
+			if k >= 0 && k < n {
+				expected = append(expected, names[k])
+			}
+		}
+	}
+	for i := range 3 * n { // so many that the names are not asked for one by one
+		names = append(names, fmt.Sprintf("without-entry-%04d", i))
+	}
+	wantDue(t, j, names, after(n), n+1, expected...)
+	wantDue(t, j, names, after(n), n-100, expected[:n-100]...)
+	wantDue(t, j, names, after(n), 101, expected[:101]...)
 }
 
 func intersect(a, b []string) []string {

@@ -41,6 +41,7 @@ func Run(t *testing.T, s Setup) {
 		"J3/moved":       testMoved,
 		"J3/names":       testDueNames,
 		"J3/foreign":     testForeign,
+		"J3/pages":       testPages,
 		"times":          testTimes,
 		"saved at":       testSavedAt,
 		"cancelled":      testCancelled,
@@ -217,7 +218,10 @@ func testOwnCopy(t *testing.T, s Setup) {
 func testBadEntries(t *testing.T, s Setup) {
 	j := s.Open(t)
 	for _, e := range []rotation.Entry{
-		{Credential: ""}, {Credential: "a\x00b"}, {Credential: "a\xff"}, {Credential: "a", Revision: -1},
+		{Credential: ""},
+		{Credential: "a\x00b"},
+		{Credential: "a\xff"},
+		{Credential: "a", Revision: -1},
 		{Credential: "a", Revision: 1<<63 - 1},
 	} {
 		if err := j.Save(t.Context(), e); err == nil || errors.Is(err, rotation.ErrConflict) {
