@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -67,18 +68,19 @@ type Error struct {
 }
 
 // Error is one line: where, what, and what was seen.
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("rotation")
+func (e *Error) Error() string { return "rotation: " + e.text() }
+
+func (e *Error) text() string {
+	var parts []string
 	for _, part := range []string{e.Credential, e.Consumer, string(e.Phase), string(e.Diagnosis), e.Evidence} {
 		if part != "" {
-			b.WriteString(": " + part)
+			parts = append(parts, part)
 		}
 	}
 	if e.Err != nil {
-		b.WriteString(": " + publicText(e.Err))
+		parts = append(parts, publicText(e.Err))
 	}
-	return b.String()
+	return strings.Join(parts, ": ")
 }
 
 // Unwrap returns the Diagnosis, if there is one, and Err.
@@ -131,9 +133,13 @@ func (e recorded) Error() string  { return string(e) }
 func (e recorded) Public() string { return string(e) }
 
 func (e recorded) Is(target error) bool {
-	for _, s := range sentinels {
-		if target == s {
-			return strings.HasPrefix(string(e), s.Error())
+	for part := range strings.SplitSeq(string(e), ": ") { // publicText puts the sentinels first
+		i := slices.IndexFunc(sentinels, func(s error) bool { return s.Error() == part })
+		if i < 0 {
+			return false
+		}
+		if sentinels[i] == target {
+			return true
 		}
 	}
 	return false
@@ -161,6 +167,13 @@ func (h *hidden) As(target any) bool   { return errors.As(h.err, target) }
 
 // publicText is what may be recorded of err: the sentinels it matches, its own public text, its kind.
 func publicText(err error) string {
+	if joined := joinedErrors(err); len(joined) > 0 {
+		var texts []string
+		for _, e := range joined {
+			texts = append(texts, publicText(e))
+		}
+		return some(texts)
+	}
 	var parts []string
 	for _, s := range sentinels {
 		if errors.Is(err, s) {
@@ -172,7 +185,7 @@ func publicText(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &own):
-		parts = append(parts, own.Error())
+		parts = append(parts, own.text())
 	case errors.As(err, &public):
 		if text := public.Public(); len(parts) == 0 || text != parts[0] {
 			parts = append(parts, text)
@@ -187,6 +200,20 @@ func publicText(err error) string {
 		parts = append(parts, "failed ("+kindOf(err)+")")
 	}
 	return strings.Join(parts, ": ")
+}
+
+// joinedErrors are the errors that err gathers, by errors.Join or go-multierror.
+func joinedErrors(err error) []error {
+	switch e := err.(type) {
+	case *Error, PublicError:
+		return nil
+	case interface{ WrappedErrors() []error }:
+		return e.WrappedErrors()
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	default:
+		return nil
+	}
 }
 
 // kindOf is the type of the innermost error: it says more than that of a wrapper.

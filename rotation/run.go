@@ -44,8 +44,8 @@ func (r *Rotator) logSweep(ctx context.Context, err error) {
 // entries too.
 func (r *Rotator) untilNext(ctx context.Context) time.Duration {
 	longest := r.cfg.Lease
-	entries, err := r.due(ctx, r.names(), time.Now().Add(longest), 1)
-	if err != nil || len(entries) == 0 {
+	entries, _ := r.due(ctx, r.names(), time.Now().Add(longest), 1) // an error was told by the sweep
+	if len(entries) == 0 {
 		return longest
 	}
 	return min(max(time.Until(entries[0].Due), r.cfg.CallTimeout/1000), longest)
@@ -65,9 +65,8 @@ func (r *Rotator) Sweep(ctx context.Context) ([]Status, error) {
 	names := r.names()
 	for ctx.Err() == nil {
 		entries, err := r.due(ctx, names, time.Now(), 4*r.cfg.Parallel)
-		if err != nil {
-			s.errs = append(s.errs, &Error{Evidence: "the journal does not say what is due", Err: hide(err)})
-			break
+		if err != nil { // what came beside the error is due all the same
+			s.errs = append(s.errs, &Error{Evidence: "the journal does not say everything that is due", Err: hide(err)})
 		}
 		fresh := entries[:0]
 		for _, e := range entries {
