@@ -116,7 +116,7 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		"an unknown scope":     {credential(func(c *rotation.Credential) { c.Scope = "all" }), []string{"Scope", `"all"`}},
 		"no issuer":            {credential(func(c *rotation.Credential) { c.Issuer = nil }), []string{"Issuer is required"}},
 		"a nil issuer":         {credential(func(c *rotation.Credential) { c.Issuer = noProvider }), []string{"Issuer is required"}},
-		"an invalid issuer":    {credential(func(c *rotation.Credential) { c.Issuer = invalid }), []string{"Issuer: REST: URL is required"}},
+		"an invalid issuer":    {credential(func(c *rotation.Credential) { c.Verifier, c.Issuer = c.Issuer.(rotation.Verifier), invalid }), []string{"Issuer: REST: URL is required"}},
 		"no verifier":          {credential(func(c *rotation.Credential) { c.Issuer = issuerOnly{c.Issuer} }), []string{"Verifier is required"}},
 		"a nil verifier func":  {credential(func(c *rotation.Credential) { c.Issuer, c.Verifier = issuerOnly{c.Issuer}, rotation.VerifierFunc(nil) }), []string{"Verifier is required"}},
 		"an invalid verifier":  {credential(func(c *rotation.Credential) { c.Verifier = invalid }), []string{"Verifier: REST: URL is required"}},
