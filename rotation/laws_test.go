@@ -48,8 +48,8 @@ func newHazard(t *testing.T, consumers int, change ...func(*world)) *hazard {
 	return h
 }
 
-// faulty are tests that the engine fails, and why: they are skipped until it does not.
-var faulty = map[string]string{
+// unkept are tests that the engine fails, and why: they are skipped until it does not.
+var unkept = map[string]string{
 	"TestC1AdoptionIsObserved/the_provider_sees":                                    quietNeverComes,
 	"TestC1AdoptionIsObserved/both_of_them_see_it":                                  quietNeverComes,
 	"TestC11QuietIsEvidenceOverTheWholeWindow/stale_figures":                        quietNeverComes,
@@ -74,7 +74,7 @@ const (
 // bubble runs a test in virtual time.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	if why, bad := faulty[t.Name()]; bad {
+	if why, bad := unkept[t.Name()]; bad {
 		t.Skip("engine: " + why)
 	}
 	synctest.Test(t, f)
