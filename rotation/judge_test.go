@@ -21,7 +21,7 @@ func storedAs(r Role, serial int64) StoredKey {
 	return StoredKey{Key: Key{Serial: serial, Secret: secret.New("value")}, Role: r}
 }
 
-// inSoak is the record of a standard rotation after the promotion: 4 was replaced by 5. Its last lease had epoch 20, its
+// midway is the record of a standard rotation after the promotion: 4 was replaced by 5. Its last lease had epoch 20, its
 // last write to the store epoch 18.
 func midway() *state {
 	return &state{

@@ -92,6 +92,7 @@ func (s *stage) end(ctx context.Context, result *Result) (act, error) {
 		return act{}, errors.New("the journal has no record of the rotation")
 	}
 	a := act{record: *status.Last, took: status.Last.EndedAt.Sub(status.Last.BeganAt)}
+	sleep(ctx, edges[len(edges)-1]) // an emergency may end before every edge server knows the new key
 	during := s.provider.TakeCounts()
 	after := s.afterwards(ctx)
 	lost, first := s.traffic.takeLost()
