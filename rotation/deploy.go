@@ -213,8 +213,7 @@ func (d *drive) failing(err error) error {
 	if run.Failing.IsZero() {
 		run.Failing = time.Now()
 	}
-	_, lag := d.reg.slowest()
-	if run.Strategy == Standard && !run.NoOverlap && time.Since(run.Failing) >= d.reg.Policy.Patience+lag {
+	if run.Strategy == Standard && !run.NoOverlap && time.Since(run.Failing) >= d.reg.Policy.Patience {
 		return turnBack(publicText(err), err)
 	}
 	return err

@@ -167,23 +167,24 @@ func (h *hidden) As(target any) bool   { return errors.As(h.err, target) }
 
 // publicText is what may be recorded of err: the sentinels it matches, its own public text, its kind.
 func publicText(err error) string {
-	if joined := joinedErrors(err); len(joined) > 0 {
-		var texts []string
-		for _, e := range joined {
-			texts = append(texts, publicText(e))
-		}
-		return some(texts)
-	}
 	var parts []string
 	for _, s := range sentinels {
 		if errors.Is(err, s) {
 			parts = append(parts, s.Error())
 		}
 	}
+	var texts []string
+	for _, e := range joinedErrors(err) {
+		if !slices.Contains(sentinels, e) {
+			texts = append(texts, publicText(e))
+		}
+	}
 	var public PublicError
 	var own *Error
 	var timeout net.Error
 	switch {
+	case len(texts) > 0:
+		parts = append(parts, some(texts))
 	case errors.As(err, &own):
 		parts = append(parts, own.text())
 	case errors.As(err, &public):

@@ -141,6 +141,11 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 func (st *state) nextLook(reg *registration, now time.Time) time.Time {
 	if st.Retry.At.After(now) {
 		at := st.Retry.At
+		if run := st.Run; run != nil && run.Strategy == Standard && !run.Failing.IsZero() {
+			if end := run.Failing.Add(reg.Policy.Patience); end.After(now) {
+				at = earliest(at, end) // patience ends on time
+			}
+		}
 		for _, n := range st.Needs { // a clock may bring it sooner
 			if n.Until.After(now) {
 				at = earliest(at, n.Until)

@@ -25,18 +25,21 @@ func (d *drive) prove() error {
 		times = 1
 	}
 	err := d.proof(key, times)
+	everywhere := run.IssuedAt.Add(d.reg.Traits.Propagation)
 	switch {
+	case err == nil && everywhere.After(time.Now()) && !d.emergency() && !run.NoOverlap:
+		return &waiting{needs: []Need{{ID: d.needID("prove"), Kind: NeedTime, Until: everywhere, Text: "the new key is accepted where it was asked, and maybe not everywhere yet"}}}
 	case err == nil:
 		if err := d.compareScopes(); err != nil {
 			return err
 		}
 		d.emit(Event{Kind: EventProven, Text: key.String() + " is accepted"})
 		return nil
-	case !errors.Is(err, ErrRejected):
+	case !errors.Is(err, ErrRejected) && (err != errMixed || !everywhere.After(time.Now())):
 		return &Error{Evidence: "it is not known whether the new key is accepted", Err: hide(err)}
 	}
-	if end := run.IssuedAt.Add(d.reg.Traits.Propagation); end.After(time.Now()) {
-		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: end, Text: "the new key is not accepted everywhere yet"})
+	if everywhere.After(time.Now()) {
+		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: everywhere, Text: "the new key is not accepted everywhere yet"})
 	}
 	d.giveUpTarget()
 	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
