@@ -117,7 +117,7 @@ func credential(w world, secrets rotation.SecretStore, admin secret.Value) rotat
 		Policy: rotation.Policy{
 			Overlap:  time.Second,
 			Quiet:    500 * time.Millisecond,
-			Proofs:   10, // in a row: often enough to meet every edge server
+			Proofs:   3, // in a row, once the propagation time of the provider has passed
 			Patience: 1500 * time.Millisecond,
 			Rollback: 10 * time.Second,
 		},
