@@ -499,7 +499,7 @@ func TestH11DeadSinkHoldsNothingUp(t *testing.T) {
 		}
 		e, err := h.journal.Load(t.Context(), name)
 		require.NoError(t, err)
-		require.Less(t, len(e.Data), 200_000, "the record grows with what a sink does not take")
+		require.Less(t, len(e.Data), 100_000, "the record grows with what a sink does not take")
 		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
 		require.NotContains(t, h.provider.Live(), h.seeded.ID)
 		sink.set(false)
@@ -548,7 +548,7 @@ func TestH12DueWhileLeasedIsTheEndOfTheLease(t *testing.T) {
 // H13: a Save of the journal is applied and its answer is lost. Naive: the retry conflicts with itself, and the owner thinks
 // that somebody else drives: the rotation waits for its own lease, or an effect is made twice.
 func TestH13AmbiguousJournalSave(t *testing.T) {
-	saves := 0
+	saves, took := 0, time.Duration(0)
 	run := func(t *testing.T, call int) {
 		bubble(t, func(t *testing.T) {
 			h := newHazard(t, 1)
@@ -561,13 +561,16 @@ func TestH13AmbiguousJournalSave(t *testing.T) {
 				_, err = r.Rotate(t.Context(), name, rotation.Trigger{ID: "once"})
 			}
 			h.ended(r, 24*time.Hour, rotation.Rotated)
-			require.Less(t, time.Since(began), 61*time.Minute, "it waited for itself")
+			if call > 0 {
+				require.Less(t, time.Since(began), took+20*time.Second, "it waited for itself")
+			}
 			for _, op := range []string{"Issue", "Disable", "Revoke"} {
 				require.Equal(t, 1, h.provider.Calls(op), op)
 			}
 			require.LessOrEqual(t, h.consumers[0].Calls("Deploy"), 2, "by hand, and once")
 			h.laws()
 			if call == 0 {
+				took = time.Since(began)
 				saves = h.journal.Calls("Save")
 			}
 		})

@@ -146,7 +146,7 @@ func (h *hazard) outages() []string {
 func (h *hazard) laws() {
 	h.t.Helper()
 	time.Sleep(2 * oddly) // everybody presents once more
-	require.Empty(h.t, h.outages(), "a presenter held a dead key")
+	require.Empty(h.t, h.outages(), "a presenter held a dead key: %s", h.status().Last)
 	h.nothingLost()
 }
 
@@ -334,8 +334,11 @@ func (n *node) do(ctx context.Context, op string, arg any, effect func(context.C
 		return effect(ctx)
 	case n.cut.late > 0:
 		go func() {
-			time.Sleep(n.cut.late)
-			_ = effect(context.WithoutCancel(ctx))
+			select {
+			case <-n.h.t.Context().Done():
+			case <-time.After(n.cut.late):
+				_ = effect(context.WithoutCancel(ctx))
+			}
 		}()
 	case n.cut.after:
 		_ = effect(ctx)
