@@ -4,6 +4,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,11 +22,9 @@ func (r *Rotator) Advance(ctx context.Context, name string) (Status, error) {
 // Rotate is Advance with a rotation that begins now, due or not. If one is open, or ended that was begun under the same
 // Trigger.ID, it joins that one. It takes as long as issuing, proving and the first deployments take.
 func (r *Rotator) Rotate(ctx context.Context, name string, t Trigger) (Status, error) {
-	return r.advance(ctx, name, &command{quiet: true, do: func(d *drive) error {
-		if d.st.Run != nil || t.ID != "" && d.st.triggered(t.ID) {
-			return nil
-		}
-		if d.held() {
+	joined := func(st *state) bool { return st.Run != nil || t.ID != "" && st.triggered(t.ID) }
+	return r.advance(ctx, name, &command{joined: joined, do: func(d *drive) error {
+		if joined(d.st) {
 			return nil
 		}
 		d.begin(Standard, t.Reason, t.ID)
@@ -44,11 +43,12 @@ func (st *state) triggered(id string) bool {
 }
 
 // command is what a method does before the rotation is carried on. It needs the lease: while another process drives, it
-// fails with ErrConflict, unless it is quiet.
+// fails with ErrConflict, unless that is doing the same.
 type command struct {
-	quiet bool // joining whoever drives is good enough
-	early bool // before the store is looked at: what a person decides may concern just that
-	do    func(*drive) error
+	joined func(*state) bool // whoever drives is doing it already; nil: never
+	strict bool              // a hold refuses it
+	early  bool              // before the store is looked at: what a person decides may concern just that
+	do     func(*drive) error
 }
 
 // advance takes the lease, does what can be done, and gives the lease back.
@@ -58,7 +58,7 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 		return Status{Credential: name, Next: time.Now()}, err
 	}
 	if err := r.recordLate(ctx, reg); err != nil {
-		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "an emergency is not recorded yet", slog.String("credential", name), slog.String("problem", publicText(err)))
 	}
 	e, st, err := r.load(ctx, name)
 	if err != nil {
@@ -72,7 +72,7 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
 	}
 	if d == nil {
-		if cmd != nil && !cmd.quiet {
+		if !cmd.done(st) {
 			return st.status(reg), busy(name, st.Lease)
 		}
 		return st.status(reg), nil
@@ -92,16 +92,20 @@ type drive struct {
 
 	savedFrom, savedTo time.Time // around the last save, by this machine's clock
 
-	home     string        // the installation's id
-	doc      Versions      // what the store holds
-	loaded   bool          // doc is as it was after the last write
-	fresh    *facts        // what was observed in this Advance; nil after every effect on a presenter or a key
-	asked    []Need        // what the last Advance waited for
-	verdict  *Answer       // a person's word on drift, for recognise
-	supplied *Key          // a person's key, instead of a call of Issue
-	leaked   map[int64]Key // values that the caller of Emergency named
-	kills    *kills        // revocations of an emergency that are under way
-	unkilled []error       // those that failed in this Advance
+	home      string        // the installation's id
+	doc       Versions      // what the store holds
+	loaded    bool          // doc is as it was after the last write
+	fresh     *facts        // what was observed in this Advance; nil after every effect on a presenter or a key
+	asked     []Need        // what the last Advance waited for
+	trouble0  *Error        // what was wrong at the end of the last Advance
+	rest      retry         // and when its step is to be tried again
+	verdict   *verdict      // a person's word on drift, for recognise
+	unwritten bool          // doc was renumbered in memory: the store has to learn it
+	supplied  *Key          // a person's key, instead of a call of Issue
+	leaked    map[int64]Key // values that the caller of Emergency named
+	kills     *kills        // revocations of an emergency that are under way
+	alarm     *time.Timer   // sends the revocations if the successor takes too long
+	unkilled  []error       // those that failed in this Advance
 }
 
 // do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.
@@ -111,19 +115,23 @@ func (d *drive) do(cmd *command) error {
 		d.st.Run.IssueTried = true // whatever keeps the successor away does not keep the compromised key alive
 		d.obligations()
 	}
-	d.fold(true)
+	d.lastFold()
 	d.proveDeaths()
 	if errors.Is(err, errLost) {
 		return d.ejected(cmd)
 	}
 	var wait *waiting
 	switch {
+	case errors.Is(err, errResting):
+		d.st.Needs, d.st.Problem, err = d.asked, cmp.Or(d.st.Problem, d.trouble0), nil
 	case errors.As(err, &wait):
 		d.wait(wait)
 		err = nil
 	case err != nil:
 		err = d.trouble(err)
 	}
+	d.byHand()
+	d.offerable()
 	d.deliver()
 	if rel := d.release(); rel != nil && !errors.Is(rel, errLost) {
 		return errors.Join(append(d.unkilled, err, rel)...)
@@ -140,15 +148,19 @@ func (d *drive) ejected(cmd *command) error {
 		return err
 	}
 	d.st = st
-	if cmd != nil && !cmd.quiet && st.Lease != nil {
+	if !cmd.done(st) {
 		return busy(d.reg.Name, st.Lease)
 	}
 	return nil
 }
 
+// done reports whether nothing of a command is left to do for this process.
+func (c *command) done(st *state) bool { return c == nil || c.joined != nil && c.joined(st) }
+
 // work checks everything that may have changed since the last Advance, and then takes the steps of the open rotation.
 func (d *drive) work(cmd *command) error {
-	d.asked, d.st.Needs, d.st.Problem = d.st.Needs, nil, nil
+	d.asked, d.st.Needs = d.st.Needs, nil
+	d.rest, d.trouble0, d.st.Problem = d.st.Retry, d.st.Problem, nil
 	home, err := d.r.installationID(d.ctx)
 	if err != nil {
 		return err
@@ -165,6 +177,9 @@ func (d *drive) work(cmd *command) error {
 		}
 	}
 	if d.held() && !d.emergency() {
+		if cmd != nil && cmd.strict {
+			return &refusal{d.refuse("it is held until %s: %s", timeText(d.st.Hold.Until), d.st.Hold.Reason)}
+		}
 		return &waiting{needs: []Need{d.releaseNeed()}}
 	}
 	if err := d.recognise(); err != nil {
@@ -178,8 +193,11 @@ func (d *drive) work(cmd *command) error {
 	if err := d.checkRegistration(); err != nil {
 		return err
 	}
-	d.payDebts()
-	if d.st.Run == nil && !dueAt(d.reg, d.st.key(d.st.Current)).After(d.began) && cmd == nil {
+	d.watchDeadline()
+	if !d.emergency() { // debts can wait until the compromised keys are dead
+		d.payDebts()
+	}
+	if due := latest(dueAt(d.reg, d.st.key(d.st.Current)), d.st.NotBefore); d.st.Run == nil && !due.After(d.began) && cmd == nil {
 		d.begin(Standard, d.dueReason(), "")
 	}
 	return d.steps()
@@ -187,6 +205,9 @@ func (d *drive) work(cmd *command) error {
 
 // steps takes one step after the other until one has to wait, fails, or the rotation has ended.
 func (d *drive) steps() error {
+	if d.emergency() && d.rest.At.After(d.began) {
+		return errResting // the steps wait for their time; what has to die does not
+	}
 	for d.st.Run != nil {
 		if d.ctx.Err() != nil {
 			return nil // the process is ending; whoever comes next carries on here
@@ -198,7 +219,7 @@ func (d *drive) steps() error {
 			run.IssueTried = true
 			if err != nil && !errors.Is(err, errLost) {
 				d.obligations() // no successor in time: the key dies regardless, and that may free a slot
-				d.fold(true)
+				d.fold()
 				continue
 			}
 		}
@@ -220,6 +241,9 @@ func (d *drive) steps() error {
 	d.st.Retry = retry{}
 	return nil
 }
+
+// errResting ends an Advance that came before the time at which its step is to be tried again.
+var errResting = errors.New("too early")
 
 // waiting is what a step returns when it cannot go on now although nothing is wrong.
 type waiting struct {

@@ -17,14 +17,13 @@ func (d *drive) obliged(in Incident) error {
 	}
 	d.home = home
 	if d.st.attached(in.Reference) {
-		if !d.st.covers(in) {
-			d.addLeaks(in)
+		if d.addLeaks(in) {
 			d.arrive(in)
 		}
 		return nil
 	}
 	if len(in.Credentials) > 0 && len(in.Keys) == 0 && d.emergency() {
-		return &Error{Credential: d.reg.Name, Evidence: "an emergency is open already, under " + strings.Join(d.st.Run.Incidents, ", ") + ": it may be the same leak", Action: "use that reference, or name the keys"}
+		return &refusal{&Error{Credential: d.reg.Name, Evidence: "an emergency is open already, under " + strings.Join(d.st.Run.Incidents, ", ") + ": it may be the same leak", Action: "use that reference, or name the keys"}}
 	}
 	if d.st.Current == 0 {
 		if err := d.read(); err == nil && judge(d.st, d.doc, d.home) == driftNone {
@@ -41,7 +40,7 @@ func (d *drive) obliged(in Incident) error {
 		d.st.accuseAttempts(in.Reference)
 	}
 	if !slices.ContainsFunc(d.st.Keys, func(k *keyState) bool { return slices.Contains(k.Incidents, in.Reference) }) {
-		return &Error{Credential: d.reg.Name, Evidence: "no key of it is known", Action: "name the key's id"}
+		return &refusal{&Error{Credential: d.reg.Name, Evidence: "no key of it is known", Action: "name the key's id"}}
 	}
 	d.arrive(in)
 	return nil
@@ -70,25 +69,28 @@ func (st *state) attached(reference string) bool {
 	return slices.ContainsFunc(st.Ended, func(e ended) bool { return slices.Contains(e.Incidents, reference) })
 }
 
-// addLeaks takes exactly the named keys. One that no record names is ours to kill, because the caller names it.
-func (d *drive) addLeaks(in Incident) {
+// addLeaks takes exactly the named keys, and reports whether one is new. One that no record names is ours to kill, because
+// the caller names it.
+func (d *drive) addLeaks(in Incident) (grown bool) {
+	attached := d.st.attached(in.Reference)
 	for _, leak := range in.Keys {
 		ks := d.named(leak)
-		if ks == nil && d.st.attached(in.Reference) {
+		if ks == nil && attached && (leak.KeyID == "" || d.st.covers(Incident{Reference: in.Reference, Keys: []Leak{leak}})) {
 			continue // it is dead already
 		}
 		if ks == nil {
 			ks = d.st.add(Key{ID: leak.KeyID}, 0, d.reg.parts.Issuer, "named in "+in.Reference)
 			ks.DebtSince = time.Now()
 		}
-		if ks.Named == "" {
-			ks.Named = "named in " + in.Reference
+		if !slices.Contains(ks.Incidents, in.Reference) {
+			ks.accuse(in.Reference)
+			grown = true
 		}
-		ks.accuse(in.Reference)
 		if !leak.Value.IsZero() {
 			d.leak(ks.Key.Serial, Key{Secret: leak.Value})
 		}
 	}
+	return grown
 }
 
 // named finds the key that a leak means: by its id, newest first where the id is a slot, or by its value.
@@ -143,6 +145,11 @@ func (d *drive) arrive(in Incident) {
 		}
 	}
 	run := st.Run
+	for _, leak := range in.Keys {
+		if leak.KeyID != "" && !slices.Contains(run.Leaks, leak.KeyID) {
+			run.Leaks = append(run.Leaks, leak.KeyID)
+		}
+	}
 	for _, k := range st.Keys {
 		if k.compromised() && k.DeadAt.IsZero() {
 			k.DebtSince = time.Time{}
@@ -165,17 +172,43 @@ func (d *drive) arrive(in Incident) {
 	}
 }
 
-// oweTheRest makes debts of keys that are neither the successor nor compromised: they are replaced too, and die by the
-// ordinary rules when the emergency is over.
+// oweTheRest makes debts of keys that are neither the successor nor compromised and that nobody ever had. What somebody may
+// be using is left: when the emergency is over, a standard rotation moves everybody off it and kills it behind its gate.
 func (d *drive) oweTheRest() {
 	run := d.st.Run
 	for _, k := range d.st.Keys {
 		serial := k.Key.Serial
 		trying := slices.ContainsFunc(run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
-		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !trying {
+		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !k.Presented && !trying {
 			d.owe(k, &Error{Evidence: "it was replaced in an emergency"})
 		}
 	}
+}
+
+// leftovers are keys that somebody may be using although nothing says so any more.
+func (st *state) leftovers() []int64 {
+	var left []int64
+	for _, k := range st.Keys {
+		if k.Presented && k.DebtSince.IsZero() && k.DeadAt.IsZero() && k.Key.Serial != st.Current {
+			left = append(left, k.Key.Serial)
+		}
+	}
+	return left
+}
+
+// clearUp begins a standard rotation where an emergency has left keys that are in use, at the deployment of the key that is
+// current now.
+func (d *drive) clearUp(consumers []*consumerState) {
+	left := d.st.leftovers()
+	if len(left) == 0 || d.st.Run != nil {
+		return
+	}
+	current := d.st.Current
+	d.begin(Standard, "keys that an emergency replaced have to go", "")
+	run := d.st.Run
+	run.Old, run.New, run.Target, run.Victims = left[0], current, current, left
+	run.Generation = generationOf(d.st.key(current))
+	run.Consumers, run.Promoted, run.Phase = consumers, true, PhaseDeploy
 }
 
 // inherit takes over what a rotation did before the emergency.

@@ -14,7 +14,7 @@ import (
 // emergency there is no debt, and no end, before every compromised key is dead.
 func (d *drive) confirm() error {
 	run := d.st.Run
-	d.fold(true)
+	d.fold()
 	d.proveDeaths()
 	var needs []Need
 	for _, victim := range d.st.victims() {
@@ -26,11 +26,11 @@ func (d *drive) confirm() error {
 		case verdict == isDead:
 			d.buried(victim, how)
 		case victim.Manual != "":
-			needs = append(needs, d.personNeed("revoke", "", victim.Manual, VerbDone))
+			needs = append(needs, d.keyNeed("revoke", victim, victim.Manual, VerbDone))
 		case d.emergency():
 			n := Need{ID: d.needID("dead"), Kind: NeedRetry, Text: victim.Key.String() + " is not proven dead: " + how}
-			if d.unprovable(victim) {
-				n = d.personNeed("dead", "", n.Text+"; look at the provider", VerbSettle)
+			if verdict == isUnprovable || !d.mine(victim) {
+				n = d.keyNeed("dead", victim, n.Text+"; end it at its provider", VerbSettle)
 			}
 			needs = append(needs, n)
 		case latest(victim.RevokedAt, run.BeganAt).Add(d.reg.Traits.Propagation).After(time.Now()):
@@ -71,6 +71,7 @@ const (
 	isUnknown deathVerdict = iota
 	isAlive
 	isDead
+	isUnprovable // no value and no list can ever tell: a person has to look
 )
 
 // dead looks for the proof that a key is dead: refused by a verifier that accepts the live one at the same time, or gone from
@@ -80,7 +81,8 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 		return isDead, k.Proof
 	}
 	live := d.living()
-	if key := d.whole(k); !key.Secret.IsZero() {
+	_, lists := As[Lister](d.reg.Issuer)
+	if key := d.whole(k); !key.Secret.IsZero() && !(lists && k.disabled()) { // a key that is only disabled is refused too
 		err := d.proof(key, d.reg.Policy.Proofs)
 		if err == nil {
 			return isAlive, "it is still accepted"
@@ -90,6 +92,9 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 		}
 	}
 	keys, listed, err := d.list()
+	if d.whole(k).Secret.IsZero() && (!listed || k.Key.ID == "") {
+		return isUnprovable, "nothing can prove it"
+	}
 	if err != nil || !listed || k.Key.ID == "" || live.ID == "" || d.shared(k.Key) {
 		return isUnknown, "nothing proves it"
 	}
@@ -97,7 +102,9 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 		return isUnknown, "the list may be older than the revocation"
 	}
 	has := func(id string) bool {
-		return slices.ContainsFunc(keys, func(i KeyInfo) bool { return i.Key.ID == id && !i.Disabled })
+		return slices.ContainsFunc(keys, func(i KeyInfo) bool {
+			return i.Key.ID == id && (!i.Disabled || id == k.Key.ID && !k.DisableSent.IsZero()) // ours, and it can be enabled
+		})
 	}
 	switch {
 	case !has(live.ID):
@@ -120,12 +127,6 @@ func (d *drive) living() Key {
 		return d.value(d.st.Current)
 	}
 	return Key{}
-}
-
-// unprovable reports that neither a value nor a list can ever prove the death of a key: a person has to look.
-func (d *drive) unprovable(k *keyState) bool {
-	_, lists := As[Lister](d.reg.Issuer)
-	return d.whole(k).Secret.IsZero() && (!lists || k.Key.ID == "")
 }
 
 // buried records the proof of a death.

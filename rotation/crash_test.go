@@ -121,9 +121,8 @@ func (s procConsumer) Deploy(ctx context.Context, r rotation.DeployRequest) erro
 
 // reader is a consumer that looks at the store by itself every few minutes.
 type reader struct {
-	mu   sync.Mutex
-	key  rotation.Key
-	fail bool
+	mu  sync.Mutex
+	key rotation.Key
 }
 
 func (c *reader) Deploy(context.Context, rotation.DeployRequest) error { return nil }
@@ -158,7 +157,8 @@ type crashWorld struct {
 	pushed    []*rotationtest.Consumer
 	reader    *reader
 	seeded    rotation.Key
-	broken    []string
+	mu        sync.Mutex
+	broken    []string // guarded by mu
 	outageOK  bool
 	badCanary bool
 	trace     []string
@@ -189,6 +189,8 @@ func newCrashWorld(t *testing.T) *crashWorld {
 
 // check is the oracle: no presenter holds a dead key.
 func (w *crashWorld) check(effect string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.trace = append(w.trace, time.Now().Format("02 15:04:05 ")+effect)
 	if w.outageOK {
 		return

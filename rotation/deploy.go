@@ -53,8 +53,13 @@ func (d *drive) promote() error {
 	if key.Presented = true; run.Target == run.New {
 		run.Promoted = true
 	}
+	if err := d.read(); err != nil {
+		return err
+	}
 	already := st.Current == run.Target
-	st.Current = run.Target
+	if !already {
+		st.Current, st.Writing, run.PromotedAt = run.Target, true, time.Now()
+	}
 	d.fresh = nil
 	meta := map[string]string{
 		"rotated_at": timeText(run.BeganAt),
@@ -67,6 +72,7 @@ func (d *drive) promote() error {
 	if err := d.project(meta); err != nil {
 		return err
 	}
+	st.Writing = false
 	if !already {
 		d.emit(Event{Kind: EventPromoted, Text: key.Key.String() + " is current in the store"})
 	}
@@ -279,20 +285,22 @@ func (d *drive) restore() error {
 	if n := d.st.key(run.New); n == nil || !n.Presented {
 		return nil // nobody left the old key
 	}
-	if !old.DisableSent.IsZero() {
+	if old.disabled() {
 		if err := d.enable(old); err != nil {
 			return err
 		}
-		settled := old.DisableSent.Add(d.r.settle(d.reg))
-		if settled.After(time.Now()) {
+	}
+	if !old.DisableSent.IsZero() {
+		if settled := latest(old.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle); settled.After(time.Now()) {
 			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables the old key can still land"}}}
 		}
 	}
 	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
 	switch {
 	case err == nil:
-		old.DisableSent, old.DisabledAt = time.Time{}, time.Time{}
 		return nil
+	case errors.Is(err, ErrRejected) && d.revived(old):
+		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: "the old key is enabled once more"})
 	case errors.Is(err, ErrRejected):
 		return &turn{why: "the old key is dead", take: func(d *drive) error {
 			d.st.Run.NoOverlap = true

@@ -62,7 +62,6 @@ func (d *drive) watchDisabled(victim *keyState) error {
 	if err := d.enable(victim); err != nil {
 		return err
 	}
-	victim.DisabledAt = time.Time{}
 	run.Extend = time.Now().Add(max(d.reg.Policy.Quiet, d.reg.Policy.Patience))
 	d.st.Problem = &Error{Diagnosis: OldKeyInUse, Consumer: broken, Evidence: "it broke when the old key was disabled; the key is enabled again", Action: "find out what still uses the old key"}
 	d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: broken, Problem: d.st.Problem, Text: "the old key is enabled again: " + broken + " broke without it"})
@@ -87,6 +86,15 @@ func (d *drive) broken() string {
 	return ""
 }
 
+// revived enables a key that a late call of ours may have disabled, a few times. It reports whether that is worth waiting for.
+func (d *drive) revived(k *keyState) bool {
+	if k.DisableSent.IsZero() || k.Revived >= saveTries {
+		return false
+	}
+	k.Revived++
+	return d.enable(k) == nil
+}
+
 func (d *drive) enable(k *keyState) error {
 	dis, ok := As[Disabler](d.reg.Issuer)
 	if !ok {
@@ -98,6 +106,7 @@ func (d *drive) enable(k *keyState) error {
 	if err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) }); err != nil {
 		return &Error{Evidence: "the old key was not enabled again", Err: hide(err)}
 	}
+	k.DisabledAt, k.EnabledAt = time.Time{}, time.Now()
 	d.fresh = nil
 	return nil
 }

@@ -55,7 +55,7 @@ func (st *state) roles() map[int64]StoredKey {
 			role = RoleCurrent
 		case st.Run != nil && serial == st.Run.Target:
 			role = RolePending
-		case st.Run != nil && slices.Contains(st.Run.Victims, serial) && k.DebtSince.IsZero():
+		case k.Presented && k.DebtSince.IsZero():
 			role = RolePrevious
 		}
 		want[k.Key.Serial] = StoredKey{Key: k.Key, Role: role, Compromised: k.compromised()}
@@ -79,9 +79,14 @@ func (d *drive) target(issued ...Key) Versions {
 	want := d.st.roles()
 	out := Versions{Metadata: maps.Clone(d.doc.Metadata), Revision: d.doc.Revision, Stamp: d.stamp().String()}
 	for _, k := range d.doc.Keys {
-		if w, ok := want[k.Key.Serial]; ok {
+		w, known := want[k.Key.Serial]
+		switch {
+		case known:
 			w.Key.Secret = k.Key.Secret
 			out.Keys = append(out.Keys, w)
+		case d.st.key(k.Key.Serial) == nil: // somebody's value: kept, and served to nobody until it is looked at
+			k.Role = RoleRetiring
+			out.Keys = append(out.Keys, k)
 		}
 	}
 	for _, k := range issued {
@@ -171,7 +176,7 @@ func (d *drive) store(want Versions) error {
 	} else {
 		d.doc = want
 	}
-	d.st.Claimed, d.st.Writing, d.st.StoreEpoch = true, false, d.st.Epoch
+	d.st.Claimed, d.st.Writing, d.st.StoreEpoch, d.unwritten = true, false, d.st.Epoch, false
 	return nil
 }
 
@@ -185,7 +190,7 @@ func (d *drive) project(meta map[string]string) error {
 		want.Metadata = map[string]string{}
 	}
 	maps.Copy(want.Metadata, meta)
-	if d.st.Claimed && d.doc.Stamp != "" && sameDocument(d.doc, want) {
+	if d.st.Claimed && !d.unwritten && d.doc.Stamp != "" && sameDocument(d.doc, want) {
 		return nil
 	}
 	return d.put(want)

@@ -23,6 +23,26 @@ const (
 	driftBehind         // the journal came back from a backup, or lost this credential
 )
 
+// verdict is a person's word on one sort of drift.
+type verdict struct {
+	Answer
+	about Diagnosis
+}
+
+// diagnosis is what people are told of a drift.
+func (f drift) diagnosis() Diagnosis {
+	switch f {
+	case driftForeign:
+		return ForeignOwner
+	case driftBehind:
+		return JournalBehind
+	case driftUnknown, driftPutBack:
+		return Drift
+	default:
+		return ""
+	}
+}
+
 // judge compares a store's document with the journal. It decides nothing: see the rules in recognise.
 func judge(st *state, doc Versions, home string) drift {
 	s, ours := parseStamp(doc.Stamp)
@@ -49,15 +69,13 @@ func judge(st *state, doc Versions, home string) drift {
 		return driftRestored
 	}
 	want := st.roles()
+	if current != nil && !st.Writing && want[current.Key.Serial].Role == RolePrevious {
+		return driftPutBack
+	}
 	for _, k := range doc.Keys {
-		w, known := want[k.Key.Serial]
-		if !known || w.Role == k.Role && w.Compromised == k.Compromised {
-			continue
+		if w, known := want[k.Key.Serial]; known && (w.Role != k.Role || w.Compromised != k.Compromised) {
+			return driftLabels
 		}
-		if !st.Writing && k.Role == RoleCurrent && w.Role == RolePrevious {
-			return driftPutBack
-		}
-		return driftLabels
 	}
 	if doc.Stamp == "" {
 		return driftLabels // a mirror whose copies are behind, or somebody who rewrote the same keys
@@ -75,13 +93,18 @@ func (d *drive) recognise() error {
 	if d.verdict != nil {
 		verdict := d.verdict
 		d.verdict = nil
-		return d.settleDrift(found, *verdict)
+		if found.diagnosis() == verdict.about {
+			return d.settleDrift(found, verdict.Answer)
+		}
 	}
 	if err := d.applyDrift(found); err != nil {
 		return err
 	}
 	d.recordStrangers()
-	return d.missingValues()
+	if err := d.missingValues(); err != nil || !d.unwritten {
+		return err
+	}
+	return d.project(nil)
 }
 
 // adoptStored takes the key of an open attempt that reached the store although its record did not.
@@ -118,7 +141,7 @@ func (d *drive) applyDrift(found drift) error {
 	case driftLabels:
 		return d.project(nil)
 	}
-	if d.st.Current == 0 && d.st.Run == nil {
+	if d.st.Current == 0 && !d.st.Claimed {
 		d.meetCurrent()
 	}
 	if s, ours := parseStamp(d.doc.Stamp); ours && s.Installation == d.home {
@@ -137,11 +160,26 @@ func (d *drive) meetCurrent() {
 		if k.Key.ID != "" {
 			named = "seeded"
 		}
-		ks := d.st.add(k.Key, max(k.Key.Generation, 1), d.reg.parts.Issuer, named)
+		ks := d.knownByID(k.Key.ID) // an incident may have named it before the store could be read
+		if ks == nil {
+			ks = d.st.add(k.Key, max(k.Key.Generation, 1), d.reg.parts.Issuer, named)
+		}
+		if run := d.st.Run; run != nil && run.Old == 0 {
+			run.Old = ks.Key.Serial
+		}
 		ks.Stored, ks.Presented = true, true
 		d.st.Current = ks.Key.Serial
 		d.number()
 	}
+}
+
+func (d *drive) knownByID(id string) *keyState {
+	for _, k := range d.st.Keys {
+		if id != "" && k.Key.ID == id {
+			return k
+		}
+	}
+	return nil
 }
 
 // unknownCurrent handles a current key that no record names. If it is dead and ours is not, ours is put back; if it lives, a
@@ -188,8 +226,8 @@ func (d *drive) strangers(current bool) {
 		}
 		ks := d.st.add(k.Key, k.Key.Generation, d.reg.parts.Issuer, "")
 		ks.Stored = true
-		k.Key.Serial, k.Role = ks.Key.Serial, RoleRetiring
 		d.owe(ks, &Error{Diagnosis: UnknownKey, Evidence: "found in the store as " + string(k.Role) + "; no record names it", Action: "look at the provider, end it there, and answer with settle"})
+		k.Key.Serial, k.Role, d.unwritten = ks.Key.Serial, RoleRetiring, true
 	}
 	d.doc.Keys = keys
 }
@@ -221,22 +259,35 @@ func (d *drive) valueLost(k *keyState) error {
 	case run == nil || serial != run.Target:
 		// A victim, or the old key before the promotion: forward is the only way, and the way we are going.
 	case run.irreversible(d.st) || run.Strategy == Emergency:
-		d.abandon(k)
+		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && d.st.Current == serial:
 		k.Condemned = true
 		d.rollBack("the value of the new key was lost")
 	default:
-		d.abandon(k)
+		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	}
 	return nil
 }
 
-// abandon gives up the target and goes back to issuing another one.
-func (d *drive) abandon(k *keyState) {
+// abandon gives up the target and goes back to issuing another one. What somebody may be using dies behind the gate, anything
+// else at once.
+func (d *drive) abandon(k *keyState, problem *Error) {
 	run := d.st.Run
 	k.Condemned = true
-	if !slices.Contains(run.Victims, k.Key.Serial) {
-		run.Victims = append(run.Victims, k.Key.Serial)
+	for _, a := range run.Attempts {
+		if a.Serial == k.Key.Serial {
+			a.Fate = fateCondemned
+		}
+	}
+	switch {
+	case !k.Presented:
+		d.owe(k, problem)
+	case run.Strategy != Emergency: // an emergency clears up when it is over
+		run.kill(k.Key.Serial)
+	}
+	if k.Presented { // no two keys that somebody may have seen share a generation
+		d.st.LastGeneration++
+		run.Generation = d.st.LastGeneration
 	}
 	if run.Strategy == RollBack {
 		run.Strategy = Standard

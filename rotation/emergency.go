@@ -103,29 +103,45 @@ func (r *Rotator) emergency(ctx context.Context, name string, in Incident) error
 		return err
 	}
 	in = in.of(name)
-	early := r.revokeAtOnce(ctx, reg, in)
+	recorded := make(chan struct{})
+	early := r.revokeSoon(ctx, reg, in, recorded)
 	d, err := r.openIncident(ctx, reg, in)
-	if d == nil {
-		if err == nil {
-			return <-early
-		}
+	var no *refusal
+	if d != nil || err == nil || errors.As(err, &no) {
+		close(recorded)
+	}
+	switch {
+	case no != nil:
+		return no.error // nothing is wrong with the journal: the caller has to decide
+	case err != nil:
 		r.keepUnrecorded(reg.Name, in)
-		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "EMERGENCY without a record", slog.String("credential", name), slog.String("incident", in.Reference), slog.String("problem", err.Error()))
-		return errors.Join(<-early, err, r.revokeUnrecorded(ctx, reg, in))
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "EMERGENCY without a record", slog.String("credential", name), slog.String("incident", in.Reference), slog.String("problem", publicText(err)))
+		return errors.Join(err, <-early, r.revokeUnrecorded(ctx, reg, in))
+	case d == nil:
+		return nil
 	}
 	err = d.do(nil)
 	<-early // what it found out, the recorded revocations find out too
 	return err
 }
 
-// revokeAtOnce kills the keys that the caller names, in parallel with the record, where nothing is to be issued before.
-func (r *Rotator) revokeAtOnce(ctx context.Context, reg *registration, in Incident) <-chan error {
+// revokeSoon kills the keys that the caller names if the journal does not take the record at once, where nothing is to be
+// issued before.
+func (r *Rotator) revokeSoon(ctx context.Context, reg *registration, in Incident, recorded <-chan struct{}) <-chan error {
 	done := make(chan error, 1)
-	if !in.RevokeFirst && !reg.Traits.Independent {
+	if len(in.Keys) == 0 || !in.RevokeFirst && !reg.Traits.Independent {
 		done <- nil
 		return done
 	}
 	go func() {
+		timer := time.NewTimer(r.cfg.CallTimeout / 10)
+		defer timer.Stop()
+		select {
+		case <-recorded:
+			done <- nil
+			return
+		case <-timer.C:
+		}
 		var errs []error
 		for _, k := range in.Keys {
 			errs = append(errs, r.revokeNamed(ctx, reg, Key{ID: k.KeyID, Secret: k.Value}))
@@ -171,7 +187,10 @@ func (r *Rotator) openIncident(ctx context.Context, reg *registration, in Incide
 			continue // the holder wrote in between
 		}
 		if err := d.obliged(in); err != nil {
-			return nil, errors.Join(err, d.release())
+			if rel := d.release(); rel != nil && !errors.Is(rel, errLost) {
+				return nil, errors.Join(err, rel)
+			}
+			return nil, err
 		}
 		if err := d.save(); errors.Is(err, errLost) {
 			continue
@@ -188,9 +207,14 @@ func (st *state) covers(in Incident) bool {
 	if !st.attached(in.Reference) {
 		return false
 	}
-	return !slices.ContainsFunc(in.Keys, func(l Leak) bool {
-		return slices.ContainsFunc(st.Keys, func(k *keyState) bool {
-			return k.Key.ID == l.KeyID && l.KeyID != "" && k.DeadAt.IsZero() && !slices.Contains(k.Incidents, in.Reference)
-		})
-	})
+	var named []string
+	if st.Run != nil && slices.Contains(st.Run.Incidents, in.Reference) {
+		named = st.Run.Leaks
+	}
+	for _, e := range st.Ended {
+		if slices.Contains(e.Incidents, in.Reference) {
+			named = append(slices.Clone(named), e.Leaks...)
+		}
+	}
+	return !slices.ContainsFunc(in.Keys, func(l Leak) bool { return !slices.Contains(named, l.KeyID) })
 }

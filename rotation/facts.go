@@ -21,6 +21,7 @@ type facts struct {
 	Consumers map[string]sight
 	Accepted  error            // what the accepting side says of the target
 	Usage     map[int64]*Usage // of each victim; nil where the issuer reports no use
+	Refused   map[int64]bool   // the victims that are dead already, asked only where there is nothing left to protect
 }
 
 // sight is what was seen of one consumer.
@@ -45,7 +46,7 @@ func (d *drive) observe() (*facts, error) {
 		return d.fresh, nil
 	}
 	run := d.st.Run
-	f := &facts{At: time.Now(), Usage: map[int64]*Usage{}}
+	f := &facts{At: time.Now(), Usage: map[int64]*Usage{}, Refused: map[int64]bool{}}
 	f.Consumers = d.look(run.Consumers, run.Target)
 	f.Accepted = d.verify(d.value(run.Target))
 	keys, listed, err := d.list()
@@ -53,9 +54,13 @@ func (d *drive) observe() (*facts, error) {
 		return nil, err
 	}
 	for _, victim := range d.st.victims() {
+		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {
+			f.Refused[victim.Key.Serial] = errors.Is(d.verify(key), ErrRejected)
+		}
 		for _, k := range keys {
 			if listed && victim.Key.ID != "" && k.Key.ID == victim.Key.ID && !k.Usage.AsOf.IsZero() {
 				f.Usage[victim.Key.Serial] = &k.Usage
+				victim.UsageSeen = true
 			}
 		}
 	}

@@ -44,6 +44,9 @@ func (d *drive) finish() error {
 		return err
 	}
 	d.close(run.outcome())
+	if run.Strategy == Emergency {
+		d.clearUp(run.Consumers)
+	}
 	return nil
 }
 
@@ -76,7 +79,7 @@ func (r *run) DeadAtOr(now time.Time) time.Time {
 }
 
 func (r *run) outcome() Outcome {
-	if r.Target == r.Old && r.Old != 0 {
+	if r.Target == r.Old && r.Old != 0 && r.New != 0 {
 		return RolledBack
 	}
 	return Rotated
@@ -99,7 +102,7 @@ func (d *drive) close(outcome Outcome) {
 		last.Timeline, last.Consumers = nil, nil
 		st.Ended[n-1].Record = encodeRecord(last)
 	}
-	st.Ended = append(st.Ended, ended{Trigger: run.Trigger, Incidents: run.Incidents, Record: encodeRecord(*rec)})
+	st.Ended = append(st.Ended, ended{Trigger: run.Trigger, Incidents: run.Incidents, Leaks: run.Leaks, Record: encodeRecord(*rec)})
 	st.prune()
 	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome != TakenOver { // an emergency inherits its value in the store
@@ -107,6 +110,9 @@ func (d *drive) close(outcome Outcome) {
 		}
 	}
 	st.Run, st.Cause, st.Retry = nil, "", retry{}
+	if outcome == RolledBack { // somebody looks into it before the schedule makes another one
+		st.NotBefore = time.Now().Add(min(day, d.reg.MaxAge/4)).Round(0)
+	}
 }
 
 // prune keeps the newest records of each sort.

@@ -41,7 +41,7 @@ func overlapOf(s Strategy, reg *registration, skew time.Duration) time.Duration 
 
 // lastMove is when the last consumer was told to use the target, and when all of them have done so at the latest.
 func (r *run) lastMove(reg *registration) (told, moved time.Time) {
-	told, moved = r.BeganAt, r.BeganAt
+	told, moved = latest(r.BeganAt, r.PromotedAt), latest(r.BeganAt, r.PromotedAt)
 	for _, c := range r.Consumers {
 		if c.Acked != r.Target || c.AckedAt.IsZero() {
 			continue
@@ -74,11 +74,15 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 		lacks = append(lacks, missing{Kind: NeedRetry, ID: "accepted", Text: "the key that stays is not seen accepted",
 			Problem: &Error{Evidence: "the key that stays is not seen accepted", Err: hide(f.Accepted)}})
 	}
+	dead := f.Refused[victim.Key.Serial] && f.Accepted == nil // nothing left to protect, and the verifier tells the two apart
 	quiet := quietGate(reg, run, f.Usage[victim.Key.Serial], f.At)
-	if quiet != nil && !run.NoOverlap {
+	if victim.UsageSeen && f.Usage[victim.Key.Serial] == nil {
+		quiet = &missing{Kind: NeedQuiet, ID: "quiet", Text: "the issuer does not report the old key's use any more", Verbs: []Verb{VerbAttest, VerbRollBack}}
+	}
+	if quiet != nil && !dead {
 		lacks = append(lacks, *quiet)
 	}
-	if end := run.overlapEnd(reg, skew); end.After(f.At) && !run.NoOverlap {
+	if end := run.overlapEnd(reg, skew); end.After(f.At) && !dead {
 		lacks = append(lacks, missing{Kind: NeedTime, ID: "overlap", Until: end, Text: "both keys live until the overlap has passed", Verbs: []Verb{VerbExtend, VerbRollBack}})
 	}
 	reported := f.Usage[victim.Key.Serial] != nil && quiet == nil
@@ -99,22 +103,22 @@ func quietGate(reg *registration, run *run, u *Usage, now time.Time) *missing {
 	}
 	_, moved := run.lastMove(reg)
 	verbs := []Verb{VerbExtend, VerbRollBack}
-	start := latest(moved, u.Since) // a counter that was restarted has seen nothing before
+	start := latest(latest(moved, u.Since), u.LastUsed) // a restarted counter has seen nothing before; a use begins the window anew
+	end := start.Add(reg.Policy.Quiet)
+	if !u.AsOf.Before(end) {
+		return nil
+	}
+	m := &missing{Kind: NeedQuiet, ID: "quiet", Until: latest(end, now), Verbs: verbs,
+		Text: fmt.Sprintf("the old key has to be unused for %v; the evidence reaches to %s", reg.Policy.Quiet, timeText(u.AsOf))}
 	if u.LastUsed.After(moved) {
 		who := ""
 		if u.Source != "" {
 			who = " by " + u.Source
 		}
-		return &missing{Kind: NeedQuiet, ID: "quiet", Until: u.LastUsed.Add(reg.Policy.Quiet), Verbs: verbs,
-			Text: "the old key was still used at " + timeText(u.LastUsed) + who,
-			Problem: &Error{Diagnosis: OldKeyInUse, Evidence: "the old key was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
-				Action: "find the consumer that is not registered, in the provider's access log, and add it"}}
+		m.Problem = &Error{Diagnosis: OldKeyInUse, Evidence: "the old key was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
+			Action: "find the consumer that is not registered, in the provider's access log, and add it"}
 	}
-	if end := start.Add(reg.Policy.Quiet); u.AsOf.Before(end) {
-		return &missing{Kind: NeedQuiet, ID: "quiet", Until: latest(end, now), Verbs: verbs,
-			Text: fmt.Sprintf("the old key has to be unused for %v; the evidence reaches to %s", reg.Policy.Quiet, timeText(u.AsOf))}
-	}
-	return nil
+	return m
 }
 
 // consumerGate asks for the adoption and the function of one consumer.
@@ -140,7 +144,7 @@ func consumerGate(reg *registration, run *run, c *consumerState, f *facts, quiet
 	case s.Observable && !s.OnTarget:
 		lacks = append(lacks, lack(NeedConsumer, "observe", "it is not seen on the key", VerbRollBack))
 	case !s.Observable && c.Attested != run.Target && !quiet && !run.untouched(c):
-		m := lack(NeedPerson, "attest", "nothing can see which key it uses: look, and attest that it works with the new one", VerbAttest, VerbRollBack)
+		m := lack(NeedPerson, "attest", fmt.Sprintf("nothing can see which key it uses: look, and attest that it works with generation %d", run.Generation), VerbAttest, VerbRollBack)
 		if m.Problem == nil {
 			m.Problem = &Error{Consumer: c.Name, Diagnosis: Unproven, Evidence: "it reports no key, and the issuer reports no use", Action: "answer with attest"}
 		}

@@ -145,7 +145,7 @@ func (i *inspection) issuer() error {
 		return &Error{Credential: i.reg.Name, Evidence: "the issuer does not list its keys", Err: hide(err)}
 	}
 	for _, k := range keys {
-		ours := strings.HasPrefix(k.Key.Name, i.reg.Name+"-v")
+		ours := isSuccessorName(i.reg.Name, k.Key.Name)
 		recorded := slices.ContainsFunc(i.st.Keys, func(s *keyState) bool { return s.Key.ID == k.Key.ID }) ||
 			slices.ContainsFunc(i.doc.Keys, func(s StoredKey) bool { return s.Key.ID == k.Key.ID })
 		if ours && !recorded {

@@ -9,6 +9,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -24,12 +25,15 @@ func (d *drive) issue() error {
 		return nil
 	}
 	a := run.attempt()
-	if a != nil && a.Incident != "" {
-		a = nil // settled when the emergency ends; its key is no successor
+	if a != nil && (a.Incident != "" || d.supplied != nil && a.Fate == fateOpen && !a.Manual) {
+		a = nil // settled at the end; what it made is no successor
 	}
 	if a != nil && a.Fate == fateOpen && d.supplied == nil {
 		if err := d.settleAttempt(a); err != nil {
 			return err
+		}
+		if run.successor(d.st) {
+			return nil
 		}
 		d.payDebts() // what it minted may hold the only free slot
 	}
@@ -76,7 +80,7 @@ func (d *drive) openAttempt() (*attempt, error) {
 	}
 	run := d.st.Run
 	a := run.attempt()
-	if a == nil || a.Fate != fateRefused || a.Incident != "" {
+	if a == nil || a.Fate != fateRefused {
 		d.st.LastSerial++
 		a = &attempt{N: len(run.Attempts) + 1, Serial: d.st.LastSerial}
 		seed := sha1.Sum(fmt.Appendf(nil, "%s/%s/%d", d.home, run.ID, a.N))
@@ -98,13 +102,26 @@ func (d *drive) openAttempt() (*attempt, error) {
 	return a, nil
 }
 
-// successorName is derived from the old name, tells the generation and is unique: "payment-gateway-api-v4-k7q2m9". It fits
-// into 64 characters, the shortest limit of a provider that is known.
+// maxKeyName is the shortest limit of a provider that is known.
+const maxKeyName = 64
+
+// successorName is derived from the old name, tells the generation and is unique: "payment-gateway-api-v4-k7q2m9".
 func successorName(credential string, generation int, seed [sha1.Size]byte) string {
-	const limit = 64
 	unique := strings.ToLower(base32.HexEncoding.EncodeToString(seed[:5]))[:6]
 	suffix := fmt.Sprintf("-v%d-%s", generation, unique)
-	return credential[:min(len(credential), limit-len(suffix))] + suffix
+	return credential[:min(len(credential), maxKeyName-len(suffix))] + suffix
+}
+
+var successorSuffix = regexp.MustCompile(`-v\d+-[0-9a-v]{6}$`)
+
+// isSuccessorName reports whether a name has the form that successorName gives to keys of the credential.
+func isSuccessorName(credential, name string) bool {
+	suffix := successorSuffix.FindString(name)
+	if suffix == "" {
+		return false
+	}
+	head := strings.TrimSuffix(name, suffix)
+	return head == credential[:min(len(credential), maxKeyName-len(suffix))]
 }
 
 // uuid5 formats the first bytes of a hash as a version 5 UUID.
@@ -131,6 +148,9 @@ func (d *drive) mint(a *attempt) error {
 		}
 	}
 	a.Manual = false
+	if err := d.read(); err != nil { // the write of the answer compares with what is read now
+		return err
+	}
 	d.st.Writing = true
 	if err := d.save(); err != nil {
 		return err
@@ -219,23 +239,31 @@ func (d *drive) keep(a *attempt, key Key) error {
 	key = d.numbered(a, key)
 	d.stored(a, key)
 	var err error
-	for range saveTries {
-		d.loaded = false
-		if err = d.read(); err == nil {
-			if err = d.store(d.target(key)); err == nil {
-				d.emit(Event{Kind: EventIssued, Text: "issued " + key.String()})
-				return nil
+	for try := range saveTries {
+		if try > 0 { // whoever lost the lease in the meantime must not write: the open attempt tells the new owner
+			if err := d.save(); errors.Is(err, errLost) {
+				return err
 			}
+			d.loaded = false
+			if err = d.read(); err != nil {
+				continue
+			}
+		}
+		if err = d.store(d.target(key)); err == nil {
+			d.emit(Event{Kind: EventIssued, Text: "issued " + key.String()})
+			return nil
 		}
 	}
 	ks := d.st.key(a.Serial)
 	a.Fate, ks.Condemned, ks.Stored = fateCondemned, true, false
 	d.st.Run.Target, d.st.Run.New = 0, 0
 	d.owe(ks, &Error{Evidence: "the store did not take its value"})
-	if saveErr := d.save(); saveErr != nil {
-		return errors.Join(err, saveErr)
-	}
 	d.leak(ks.Key.Serial, key)
+	if saveErr := d.save(); errors.Is(saveErr, errLost) {
+		return saveErr
+	} else if saveErr != nil { // neither store nor journal: it is killed while its id is known
+		return errors.Join(err, saveErr, d.revoke(ks))
+	}
 	d.payDebts()
 	return err
 }
@@ -247,6 +275,11 @@ func (d *drive) stored(a *attempt, key Key) {
 	a.Fate = fateStored
 	if a.Incident != "" {
 		ks.accuse(a.Incident)
+		run.kill(a.Serial)
+		return
+	}
+	if run.Strategy == RollBack {
+		run.New = a.Serial
 		run.kill(a.Serial)
 		return
 	}

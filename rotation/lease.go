@@ -64,7 +64,11 @@ func (r *Rotator) expired(e Entry, l *lease) bool {
 
 // busy is what a method answers that needs the lease while somebody else has it.
 func busy(name string, l *lease) error {
-	return &Error{Credential: name, Evidence: "it is being driven by " + l.Actor, Action: "try again in a moment", Err: ErrConflict}
+	by := "another process"
+	if l != nil {
+		by = l.Actor
+	}
+	return &Error{Credential: name, Evidence: "it is being driven by " + by, Action: "try again in a moment", Err: ErrConflict}
 }
 
 // acquire takes the lease. It returns nil and the state if somebody else has it. An emergency takes it from anybody: the
@@ -118,7 +122,7 @@ func (d *drive) save() error { return d.write(time.Now().Add(d.st.Lease.For)) }
 func (d *drive) release() error {
 	now := time.Now()
 	d.st.Lease = nil
-	d.st.Look = d.st.nextLook(d.reg, now).Round(0)
+	d.st.Look = d.st.nextLook(d.reg, now, d.r.cfg.CallTimeout).Round(0)
 	return d.write(d.st.wake(d.reg, now))
 }
 
@@ -132,8 +136,8 @@ func (d *drive) write(due time.Time) error {
 		return &Error{Credential: d.reg.Name, Evidence: "the record does not encode", Err: recorded(fmt.Sprintf("%T", err))}
 	}
 	e := Entry{Credential: d.reg.Name, Revision: d.revision, Due: due, Data: data}
+	d.savedFrom = time.Now()
 	for range saveTries {
-		d.savedFrom = time.Now()
 		err = guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.r.cfg.Journal.Save(ctx, e) })
 		d.savedTo = time.Now()
 		if err == nil {
@@ -146,6 +150,7 @@ func (d *drive) write(due time.Time) error {
 		case loadErr != nil:
 			continue
 		case st.WriteID == d.st.WriteID:
+			d.savedTo = time.Now()
 			d.revision = now.Revision
 			return nil
 		case now.Revision != d.revision:

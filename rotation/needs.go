@@ -5,17 +5,21 @@ package rotation
 
 import (
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 )
 
-// needID names a need. It holds the rotation, so that an answer to one does not fit the next.
+// needID names a need. It holds the rotation and the key it is heading to, so that an answer to one does not fit another.
 func (d *drive) needID(what string) string {
 	if d.st.Run != nil {
-		return d.st.Run.ID[:6] + "/" + what
+		return fmt.Sprintf("%s.%d/%s", d.st.Run.ID[:6], d.st.Run.Target, what)
 	}
 	return what
 }
@@ -26,6 +30,20 @@ func (d *drive) personNeed(what, consumer, text string, verbs ...Verb) Need {
 		what += "/" + consumer
 	}
 	return Need{ID: d.needID(what), Kind: NeedPerson, Name: consumer, Text: text, Verbs: verbs}
+}
+
+// keyNeed is something that a person has to do about one key.
+func (d *drive) keyNeed(what string, k *keyState, text string, verbs ...Verb) Need {
+	return d.personNeed(fmt.Sprintf("%s/%d", what, k.Key.Serial), "", text, verbs...)
+}
+
+// about finds the key that a keyNeed is about.
+func (st *state) about(n Need) *keyState {
+	serial, err := strconv.ParseInt(n.ID[strings.LastIndex(n.ID, "/")+1:], 10, 64)
+	if err != nil {
+		return nil
+	}
+	return st.key(serial)
 }
 
 func (d *drive) releaseNeed() Need {
@@ -53,11 +71,26 @@ func (d *drive) holdNeed(e *Error) Need {
 	n := Need{ID: d.needID("retry"), Kind: NeedRetry, Name: e.Consumer, Until: d.st.Retry.At, Text: e.Error()}
 	if verbs, ok := answers[e.Diagnosis]; ok {
 		n.ID, n.Kind, n.Verbs = d.needID(string(e.Diagnosis)), NeedPerson, verbs
+		if e.Consumer != "" {
+			n.ID += "/" + e.Consumer
+		}
 	}
 	if e.Action != "" {
 		n.Text += ": " + e.Action
 	}
 	return n
+}
+
+// offerable takes back verbs that would be refused.
+func (d *drive) offerable() {
+	run := d.st.Run
+	if run != nil && (run.Strategy == Standard && !run.irreversible(d.st) && run.Old != 0 || run.Strategy == RollBack && d.st.key(run.New).live()) {
+		return
+	}
+	for i := range d.st.Needs {
+		verbs := slices.Clone(d.st.Needs[i].Verbs)
+		d.st.Needs[i].Verbs = slices.DeleteFunc(verbs, func(v Verb) bool { return v == VerbRollBack })
+	}
 }
 
 // backoff is when to try again: exponentially later for each failure in a row, with a jitter that depends on the credential
@@ -108,7 +141,16 @@ func (st *state) idle(reg *registration, now time.Time) bool {
 }
 
 // patient reports that the open rotation has to wait for a time, and for nothing else.
-func (st *state) patient(now time.Time) bool { return st.Run == nil || st.Retry.At.After(now) }
+func (st *state) patient(now time.Time) bool {
+	switch {
+	case st.Run == nil:
+		return true
+	case st.Run.Strategy == Emergency:
+		return st.Look.After(now)
+	default:
+		return st.Retry.At.After(now)
+	}
+}
 
 // wake is when there is something to do: the next look at an open rotation, at debts and events, or the next rotation.
 func (st *state) wake(reg *registration, now time.Time) time.Time {
@@ -121,7 +163,7 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 	if st.Run != nil {
 		sooner(latest(st.Look, now))
 	} else {
-		due := dueAt(reg, st.key(st.Current))
+		due := latest(dueAt(reg, st.key(st.Current)), st.NotBefore)
 		if due.IsZero() {
 			due = now
 		}
@@ -138,7 +180,25 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 }
 
 // nextLook is when to look at the open rotation again, decided when an Advance ends.
-func (st *state) nextLook(reg *registration, now time.Time) time.Time {
+func (st *state) nextLook(reg *registration, now time.Time, proof time.Duration) time.Time {
+	look := st.nextStep(reg, now)
+	if st.Run == nil || st.Run.Strategy != Emergency {
+		return look
+	}
+	for _, k := range st.victims() { // killing waits for nothing that the steps wait for
+		switch {
+		case !k.compromised() || !k.DeadAt.IsZero():
+		case k.Answered:
+			look = earliest(look, now.Add(proof))
+		default:
+			look = earliest(look, latest(k.Retry.At, now))
+		}
+	}
+	return look
+}
+
+// nextStep is when the steps can go on.
+func (st *state) nextStep(reg *registration, now time.Time) time.Time {
 	if st.Retry.At.After(now) {
 		at := st.Retry.At
 		if run := st.Run; run != nil && run.Strategy == Standard && !run.Failing.IsZero() {

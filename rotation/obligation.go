@@ -5,83 +5,172 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
 
 // kills are the revocations of an emergency that are under way beside its steps.
 type kills struct {
-	wg      sync.WaitGroup
 	mu      sync.Mutex
-	results map[int64]error // guarded by mu
+	done    *sync.Cond
+	pending int
+	sent    map[int64]bool
+	results []killed
+	closed  bool // the Advance is ending: nothing is sent any more
+}
+
+// killed is what became of one revocation.
+type killed struct {
+	serial int64
+	at     time.Time
+	err    error
 }
 
 // obligations sends the revocation of every compromised key that is not proven dead, beside everything else that is going
-// on, and waits for none of it.
+// on, and waits for none of it. While a successor is tried first, an alarm sends it when that takes too long.
 func (d *drive) obligations() {
-	if !d.emergency() || !d.st.Run.mayRevoke(d.st, d.reg.Traits, time.Now()) {
+	if !d.emergency() {
 		return
 	}
+	if d.kills == nil {
+		d.kills = &kills{sent: map[int64]bool{}}
+		d.kills.done = sync.NewCond(&d.kills.mu)
+	}
+	due := map[int64]Key{}
 	for _, victim := range d.st.victims() {
-		if !victim.compromised() || !victim.DeadAt.IsZero() || victim.Answered || victim.Retry.At.After(time.Now()) || d.untouchable(victim) != nil {
-			continue
+		if victim.compromised() && victim.DeadAt.IsZero() && !victim.Answered && !victim.Retry.At.After(time.Now()) && d.mine(victim) {
+			due[victim.Key.Serial] = d.whole(victim)
 		}
-		if d.kills == nil {
-			d.kills = &kills{results: map[int64]error{}}
-		}
-		if d.heldByLive(victim.Key) {
-			victim.Answered = true
-			continue
-		}
-		victim.Answered = true // until fold knows better: it is under way
-		if victim.RevokedAt.IsZero() {
-			victim.RevokedAt = time.Now()
-		}
-		if d.value(victim.Key.Serial).IsZero() {
-			_ = d.read() // for a provider that revokes by value; without a store the id has to do
-		}
-		d.send(d.kills, victim.Key.Serial, d.whole(victim))
 	}
+	if !d.st.Run.mayRevoke(d.st, d.reg.Traits, time.Now()) {
+		if d.alarm == nil {
+			d.alarm = time.AfterFunc(time.Until(d.st.Run.IssueBy), func() { d.send(due) })
+		}
+		return
+	}
+	d.send(due)
 	if d.st.Run.RevokeFirst {
-		d.fold(true)
+		d.fold()
 	}
 }
 
-func (d *drive) send(k *kills, serial int64, key Key) {
-	k.wg.Add(1)
-	go func() {
-		defer k.wg.Done()
-		err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, key) })
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.results[serial] = err
-	}()
+// mine reports whether a compromised key can be revoked here at all; what cannot is asked of a person.
+func (d *drive) mine(k *keyState) bool { return d.untouchable(k) == nil && !d.heldByLive(k.Key) }
+
+// send begins revocations, each once in an Advance.
+func (d *drive) send(due map[int64]Key) {
+	k := d.kills
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for serial, key := range due {
+		if k.closed || k.sent[serial] {
+			continue
+		}
+		k.sent[serial] = true
+		k.pending++
+		go func() {
+			at := time.Now()
+			err := d.revokeCall(key)
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.results = append(k.results, killed{serial, at, err})
+			k.pending--
+			k.done.Broadcast()
+		}()
+	}
 }
 
-// fold records what became of the revocations that are under way.
-func (d *drive) fold(wait bool) {
+// revokeCall revokes by what is known at once; a provider that revokes by value gets it from the store in a second call.
+func (d *drive) revokeCall(key Key) error {
+	revoke := func(key Key) error {
+		return guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, key) })
+	}
+	err := revoke(key)
+	if err == nil || !key.Secret.IsZero() || errors.Is(err, ErrNotFound) || errors.Is(err, ErrManual) {
+		return err
+	}
+	doc, loadErr := guarded(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return d.reg.Store.Load(ctx, d.reg.Name) })
+	for _, stored := range doc.Keys {
+		if loadErr == nil && stored.Key.Serial == key.Serial {
+			key.Secret = stored.Key.Secret
+			return revoke(key)
+		}
+	}
+	return err
+}
+
+// fold waits for the revocations that are under way and records what became of them.
+func (d *drive) fold() {
 	if d.kills == nil {
 		return
 	}
-	if wait {
-		d.kills.wg.Wait()
+	k := d.kills
+	k.mu.Lock()
+	for k.pending > 0 {
+		k.done.Wait()
 	}
-	d.kills.mu.Lock()
-	results := d.kills.results
-	d.kills.results = map[int64]error{}
-	d.kills.mu.Unlock()
-	for serial, err := range results {
-		k := d.st.key(serial)
-		if k == nil {
+	results := k.results
+	k.results = nil
+	k.mu.Unlock()
+	for _, res := range results {
+		victim := d.st.key(res.serial)
+		if victim == nil {
 			continue
 		}
-		if err := d.revoked(k, err); err != nil {
-			k.Answered = false
-			k.Retry = d.backoff(k.Retry, err)
-			d.st.Problem = &Error{Credential: d.reg.Name, Rotation: d.st.Run.ID, Phase: PhaseRetire, Evidence: k.Key.String() + " was not revoked", Action: "it is tried again until it is proven dead", Err: hide(err)}
-			d.unkilled = append(d.unkilled, d.st.Problem)
-			d.emit(Event{Kind: EventFailed, Level: slog.LevelError, Problem: d.st.Problem, Text: d.st.Problem.Error()})
+		if victim.RevokedAt.IsZero() && !errors.Is(res.err, ErrManual) {
+			victim.RevokedAt = res.at
+		}
+		if err := d.revoked(victim, res.err); err != nil {
+			victim.Retry = d.backoff(victim.Retry, err)
+			p := &Error{Credential: d.reg.Name, Rotation: d.st.Run.ID, Phase: PhaseRetire, Evidence: victim.Key.String() + " was not revoked", Action: "it is tried again until it is proven dead", Err: hide(err)}
+			d.st.Problem = p
+			d.unkilled = append(d.unkilled, p)
+			d.emit(Event{Kind: EventFailed, Level: slog.LevelError, Problem: p, Text: p.Error()})
+		}
+	}
+}
+
+// lastFold ends the sending.
+func (d *drive) lastFold() {
+	if d.kills == nil {
+		return
+	}
+	if d.alarm != nil {
+		d.alarm.Stop()
+	}
+	d.kills.mu.Lock()
+	d.kills.closed = true
+	d.kills.mu.Unlock()
+	d.fold()
+}
+
+// byHand asks people, in every Advance, for what this library cannot revoke itself.
+func (d *drive) byHand() {
+	if !d.emergency() {
+		return
+	}
+	for _, victim := range d.st.victims() {
+		if !victim.compromised() || !victim.DeadAt.IsZero() {
+			continue
+		}
+		var n Need
+		switch {
+		case victim.Manual != "":
+			n = d.keyNeed("revoke", victim, victim.Manual, VerbDone)
+		case !d.mine(victim):
+			n = d.keyNeed("dead", victim, victim.Key.String()+" is compromised and cannot be revoked from here: end it at its provider", VerbSettle)
+		default:
+			continue
+		}
+		if slices.ContainsFunc(d.st.Needs, func(o Need) bool { return o.ID == n.ID }) {
+			continue
+		}
+		d.st.Needs = append(d.st.Needs, n)
+		if !slices.ContainsFunc(d.asked, func(o Need) bool { return o.ID == n.ID }) {
+			d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Text: n.Text})
 		}
 	}
 }

@@ -6,6 +6,7 @@ package rotation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -38,8 +39,7 @@ const (
 
 // know remembers the sinks of this process. A sink that no process has had for a month is owed nothing any more.
 func (o *outbox) know(sinks []Sink, now time.Time) {
-	for _, s := range sinks {
-		id := identity(s)
+	for _, id := range sinkIDs(sinks) {
 		if now.Sub(o.Sinks[id]) > sinkNews {
 			if o.Sinks == nil {
 				o.Sinks = map[string]time.Time{}
@@ -52,6 +52,19 @@ func (o *outbox) know(sinks []Sink, now time.Time) {
 			delete(o.Sinks, id)
 		}
 	}
+}
+
+// sinkIDs are the identities of sinks; those that have the same are told apart by their order.
+func sinkIDs(sinks []Sink) []string {
+	var ids []string
+	for _, s := range sinks {
+		id := identity(s)
+		for n := 2; slices.Contains(ids, id); n++ {
+			id = fmt.Sprintf("%s#%d", identity(s), n)
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 func (o *outbox) retryAt(now time.Time) time.Time {
@@ -117,6 +130,12 @@ func (d *drive) deliver() {
 	if o.Retry.At.After(time.Now()) {
 		return
 	}
+	if len(o.Events) == 0 && o.First == o.Next {
+		return
+	}
+	if err := d.save(); err != nil { // what was done is recorded before a slow sink is asked
+		return
+	}
 	failed := map[string]bool{}
 	d.deliverOverflow(failed)
 	d.offer(o.Events, failed)
@@ -130,8 +149,9 @@ func (d *drive) deliver() {
 
 // offer delivers events to those of their sinks that this process has.
 func (d *drive) offer(events []parcel, failed map[string]bool) {
-	for _, s := range d.r.cfg.Sinks {
-		id := identity(s)
+	ids := sinkIDs(d.r.cfg.Sinks)
+	for n, s := range d.r.cfg.Sinks {
+		id := ids[n]
 		for i := range events {
 			p := &events[i]
 			if failed[id] || !slices.Contains(p.Owed, id) {
@@ -162,7 +182,14 @@ type overflowEntry struct {
 func (d *drive) spill() {
 	o := &d.st.Outbox
 	for len(o.Events) > outboxRoom {
-		if err := d.saveOverflow(o.Next, 0, o.Events[:outboxRoom]); err != nil {
+		err := d.saveOverflow(o.Next, 0, o.Events[:outboxRoom])
+		if errors.Is(err, ErrConflict) { // left by an Advance that lost its lease: its events are ours too
+			e, loadErr := d.r.entry(d.ctx, d.overflowName(o.Next))
+			if err = loadErr; err == nil {
+				err = d.saveOverflow(o.Next, e.Revision, o.Events[:outboxRoom])
+			}
+		}
+		if err != nil {
 			return
 		}
 		o.Events = slices.Clone(o.Events[outboxRoom:])

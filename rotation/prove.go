@@ -13,11 +13,10 @@ import (
 // prove makes sure that the provider accepts the new key.
 func (d *drive) prove() error {
 	run := d.st.Run
-	if k := d.st.key(run.Target); !k.DisableSent.IsZero() { // an emergency goes back to a key that was about to die
+	if k := d.st.key(run.Target); k.disabled() { // an emergency goes back to a key that was about to die
 		if err := d.enable(k); err != nil {
 			return err
 		}
-		k.DisableSent, k.DisabledAt = time.Time{}, time.Time{}
 	}
 	key := d.value(run.Target)
 	times := d.reg.Policy.Proofs
@@ -41,22 +40,8 @@ func (d *drive) prove() error {
 	if everywhere.After(time.Now()) {
 		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: everywhere, Text: "the new key is not accepted everywhere yet"})
 	}
-	d.giveUpTarget()
+	d.abandon(d.st.key(run.Target), &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
 	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
-}
-
-// giveUpTarget condemns a target that nobody presents, and goes back to issuing.
-func (d *drive) giveUpTarget() {
-	run := d.st.Run
-	k := d.st.key(run.Target)
-	for _, a := range run.Attempts {
-		if a.Serial == run.Target {
-			a.Fate = fateCondemned
-		}
-	}
-	k.Condemned = true
-	d.owe(k, &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
-	run.Target, run.New, run.Phase = 0, 0, PhaseIssue
 }
 
 // compareScopes holds where the new key may do less than the old one: consumers would break on it.

@@ -42,7 +42,7 @@ func (st *state) status(reg *registration) Status {
 	now := time.Now()
 	out := Status{Credential: reg.Name, Needs: st.Needs, Next: st.wake(reg, now)}
 	if st.Lease != nil {
-		out.Next = earliest(out.Next, now.Add(st.Lease.For))
+		out.Next = latest(out.Next, now.Add(st.Lease.For/4)) // somebody is at it
 	}
 	out.Next = latest(out.Next, now.Add(-time.Millisecond)) // never zero
 	if current := st.key(st.Current); current != nil {
@@ -94,7 +94,7 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 	rec.Credential = reg.Name
 	if run.Strategy == Emergency {
 		rec.Deadline = run.Confirmed.Add(emergencyDelay(reg.Type))
-		rec.DeadlineMet = !run.RevokedAt.IsZero() && !run.RevokedAt.After(rec.Deadline)
+		rec.DeadlineMet = run.met(st, rec.Deadline)
 	}
 	if run.Strategy == Standard && !run.irreversible(st) && run.Old != 0 && st.key(run.Old).live() {
 		rec.RollbackUntil = latest(run.overlapEnd(reg, 0), now)
@@ -103,6 +103,16 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 		}
 	}
 	return rec
+}
+
+// met reports whether the revocation of every compromised key was sent by the deadline.
+func (r *run) met(st *state, deadline time.Time) bool {
+	for _, serial := range r.Victims {
+		if k := st.key(serial); k != nil && k.compromised() && (k.RevokedAt.IsZero() || k.RevokedAt.After(deadline)) {
+			return false
+		}
+	}
+	return !r.RevokedAt.IsZero()
 }
 
 func (r *run) consumerRecord(c *consumerState) ConsumerRecord {

@@ -47,7 +47,7 @@ func (r *Rotator) Supply(ctx context.Context, name string, key Key) (Status, err
 	if key.Secret.IsZero() {
 		return Status{Credential: name, Next: time.Now()}, &Error{Credential: name, Evidence: "the supplied key has no secret"}
 	}
-	return r.advance(ctx, name, &command{do: func(d *drive) error {
+	return r.advance(ctx, name, &command{strict: true, do: func(d *drive) error {
 		if slices.ContainsFunc(d.doc.Keys, func(k StoredKey) bool { return k.Key.Secret.Equal(key.Secret) }) {
 			return nil // supplied before
 		}
@@ -109,14 +109,20 @@ func (d *drive) resolve(n Need, a Answer) error {
 	d.st.Retry = retry{}
 	switch a.Verb {
 	case VerbAdopt, VerbReassert:
-		d.verdict = &a
+		d.verdict = &verdict{a, Diagnosis(n.ID[strings.LastIndex(n.ID, "/")+1:])}
 		return nil
 	case VerbRollBack:
 		if run == nil {
 			return d.refuse("no rotation is open")
 		}
 		if strings.HasSuffix(n.ID, string(Drift)) {
-			d.verdict = &Answer{Verb: VerbReassert} // the labels follow the new direction
+			d.verdict = &verdict{Answer{Verb: VerbReassert}, Drift} // the labels follow the new direction
+		}
+		if run.Strategy == RollBack {
+			if n := d.st.key(run.New); !n.live() {
+				return d.refuse("the new key cannot be used any more")
+			}
+			return d.forward("asked by " + d.r.actor(d.ctx) + because(a))
 		}
 		return d.rollBack("asked by " + d.r.actor(d.ctx) + because(a))
 	}
@@ -134,6 +140,13 @@ func (d *drive) resolve(n Need, a Answer) error {
 		run.forget(n.Name)
 		d.answered(a, n.Name+" is gone")
 	case VerbAttest:
+		if strings.HasSuffix(n.ID, "/quiet") {
+			for _, k := range d.st.victims() {
+				k.UsageSeen = false
+			}
+			d.answered(a, "the old key is not used any more")
+			return nil
+		}
 		if n.Name == "" {
 			run.ScopesFine = d.r.actor(d.ctx)
 			d.answered(a, "the scopes of the new key are meant")
@@ -166,9 +179,10 @@ func (d *drive) done(n Need) {
 		if c := run.consumer(n.Name); c != nil {
 			c.Done = run.Target
 		}
-	case strings.HasSuffix(n.ID, "/revoke"):
-		for _, k := range d.st.victims() {
-			k.Manual = ""
+	case strings.Contains(n.ID, "/revoke/"):
+		if k := d.st.about(n); k != nil {
+			k.Manual, k.RevokedAt, k.Answered = "", time.Now(), true
+			run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 		}
 	default:
 		run.Forgiven = run.wasted() + run.Forgiven
@@ -178,19 +192,16 @@ func (d *drive) done(n Need) {
 // settledBy takes a person's word on what became of a lost answer, or that a compromised key is dead.
 func (d *drive) settledBy(n Need, a Answer) error {
 	run := d.st.Run
-	if strings.HasSuffix(n.ID, "/dead") {
-		for _, k := range d.st.victims() {
-			if d.unprovable(k) {
-				d.buried(k, "settled by "+d.r.actor(d.ctx))
-			}
-		}
-		d.answered(a, "the keys are dead")
+	if k := d.st.about(n); strings.Contains(n.ID, "/dead/") && k != nil {
+		d.buried(k, "settled by "+d.r.actor(d.ctx))
+		d.answered(a, k.Key.String()+" is dead")
 		return nil
 	}
-	at := run.attempt()
-	if at == nil || at.Fate != fateOpen {
+	i := slices.IndexFunc(run.Attempts, func(at *attempt) bool { return at.N == run.Asked && at.Fate == fateOpen })
+	if i < 0 {
 		return d.refuse("no answer is lost")
 	}
+	at := run.Attempts[i]
 	if a.KeyID == "" {
 		at.Fate = fateAbsent
 		d.answered(a, "no key was made")
@@ -219,7 +230,7 @@ func (d *drive) settleDrift(found drift, a Answer) error {
 		d.answered(a, "back to what the journal says")
 	}
 	d.recordStrangers()
-	return d.project(nil)
+	return d.put(d.target())
 }
 
 // adopt makes a key that somebody else put into the store the current one. Whatever was current or on its way is replaced
@@ -259,6 +270,10 @@ func (d *drive) adopt(key Key) {
 // with every window starting again. A person asked for it, so the keys are named.
 func (d *drive) rebuild() {
 	st, by := d.st, "adopted by "+d.r.actor(d.ctx)
+	before, attempts := st.Keys, []*attempt(nil)
+	if st.Run != nil {
+		attempts = st.Run.Attempts
+	}
 	st.Keys, st.Run, st.Current = nil, nil, 0
 	if s, ok := parseStamp(d.doc.Stamp); ok {
 		st.Epoch = max(st.Epoch, s.Epoch+1)
@@ -290,6 +305,18 @@ func (d *drive) rebuild() {
 	}
 	for i := range d.doc.Keys {
 		d.doc.Keys[i].Key.Serial = st.Keys[i].Key.Serial
+	}
+	for _, k := range before { // what only the record knew is not forgotten
+		if st.key(k.Key.Serial) != nil || !k.DeadAt.IsZero() {
+			continue
+		}
+		k.Stored = false
+		st.Keys = append(st.Keys, k)
+		if k.compromised() {
+			compromised = append(compromised, k)
+		} else {
+			d.owe(k, &Error{Evidence: "it was not in the store when its record was rebuilt"})
+		}
 	}
 	st.Claimed = true
 	current := byRole[RoleCurrent]
@@ -323,5 +350,8 @@ func (d *drive) rebuild() {
 		for _, c := range run.Consumers {
 			c.Acked = 0
 		}
+	}
+	if st.Run != nil {
+		st.Run.Attempts = attempts
 	}
 }

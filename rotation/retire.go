@@ -40,6 +40,9 @@ func (d *drive) leak(serial int64, key Key) {
 
 // retire revokes the victims, on facts that are observed in this Advance. From its intent on there is only forward.
 func (d *drive) retire() error {
+	if len(d.pendingDeploy(d.st.Run.Consumers, RoleCurrent)) > 0 {
+		return to(PhaseDeploy, "a consumer was added")
+	}
 	if !slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered }) {
 		return nil
 	}
@@ -104,22 +107,21 @@ func (d *drive) revoke(k *keyState) error {
 		return nil
 	}
 	d.fresh = nil
-	if k.RevokedAt.IsZero() {
-		k.RevokedAt = time.Now()
-	}
+	at := time.Now()
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	if k.RevokedAt.IsZero() && !errors.Is(err, ErrManual) {
+		k.RevokedAt = at
+	}
 	return d.revoked(k, err)
 }
 
-// revoked records the answer of Revoke.
+// revoked records the answer of Revoke. One that asks for a person has revoked nothing.
 func (d *drive) revoked(k *keyState, err error) error {
-	if errors.Is(err, ErrManual) {
-		k.Manual, err = publicText(err), nil
-	}
-	if errors.Is(err, ErrNotFound) {
-		err = nil // gone already; the proof comes later all the same
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrManual):
+		k.Manual, k.Answered = publicText(err), true
+		return nil
+	case err != nil && !errors.Is(err, ErrNotFound): // gone already is fine; the proof comes later all the same
 		return err
 	}
 	k.Answered = true

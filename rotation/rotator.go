@@ -44,7 +44,7 @@ type Rotator struct {
 	registered   map[string]*registration // guarded by mu
 	unseen       map[string]bool          // guarded by mu: registered since the last Sweep
 	sightings    map[string]sighting      // guarded by mu: leases of others, as first seen
-	unrecorded   map[string][]Incident    // guarded by mu: emergencies that no journal took yet, by credential
+	unrecorded   map[string][]late        // guarded by mu: emergencies that no journal took yet, by credential
 	installation string                   // guarded by mu: of the journal; empty: not read yet
 	wake         chan struct{}            // one token: Run has something new to look at
 }
@@ -94,7 +94,7 @@ func New(cfg Config) (*Rotator, error) {
 		registered: map[string]*registration{},
 		unseen:     map[string]bool{},
 		sightings:  map[string]sighting{},
-		unrecorded: map[string][]Incident{},
+		unrecorded: map[string][]late{},
 		wake:       make(chan struct{}, 1),
 	}
 	errs = append(errs, r.Register(cfg.Credentials...))

@@ -40,6 +40,9 @@ func (r *Rotator) logSweep(ctx context.Context, err error) {
 	}
 }
 
+// floor is the part of a call's time limit that lies at least between two looks at the same thing.
+const floor = 20
+
 // untilNext is how long Run may sleep: until the next entry is due, and no longer than a lease, since other processes write
 // entries too.
 func (r *Rotator) untilNext(ctx context.Context) time.Duration {
@@ -48,7 +51,7 @@ func (r *Rotator) untilNext(ctx context.Context) time.Duration {
 	if len(entries) == 0 {
 		return longest
 	}
-	return min(max(time.Until(entries[0].Due), r.cfg.CallTimeout/1000), longest)
+	return min(max(time.Until(entries[0].Due), r.cfg.CallTimeout/floor), longest)
 }
 
 func (r *Rotator) due(ctx context.Context, names []string, t time.Time, limit int) ([]Entry, error) {
@@ -104,6 +107,14 @@ func (r *Rotator) unlooked() []string {
 	return names
 }
 
+func (r *Rotator) lookAgain(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.registered[name] != nil {
+		r.unseen[name] = true
+	}
+}
+
 // sweep is one pass over what is due.
 type sweep struct {
 	r    *Rotator
@@ -125,6 +136,9 @@ func (s *sweep) advance(ctx context.Context, names []string) {
 				return nil
 			}
 			st, err := s.r.Advance(ctx, name)
+			if err != nil && st.Open == nil && st.Last == nil && st.Generation == 0 {
+				s.r.lookAgain(name) // the journal may know nothing of it yet
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.all, s.errs = append(s.all, st), append(s.errs, err)
@@ -164,7 +178,7 @@ func (r *Rotator) waitOne(ctx context.Context, name string) error {
 		return len(r.unrecorded[name]) > 0
 	}
 	for err != nil || st.Open != nil || pending() {
-		wait := max(time.Until(st.Next), r.cfg.CallTimeout/1000)
+		wait := max(time.Until(st.Next), r.cfg.CallTimeout/floor)
 		timer := time.NewTimer(min(wait, r.cfg.Lease))
 		select {
 		case <-ctx.Done():
@@ -174,6 +188,9 @@ func (r *Rotator) waitOne(ctx context.Context, name string) error {
 		}
 		if st, err = r.Status(ctx, name); err == nil && st.Open != nil && !st.Next.After(time.Now()) || pending() {
 			st, err = r.Advance(ctx, name)
+		}
+		if errors.Is(err, ErrNotFound) {
+			return err
 		}
 	}
 	if st.Last != nil && st.Last.Outcome != Rotated {

@@ -69,6 +69,7 @@ func (d *drive) settleChosen(a *attempt) error {
 }
 
 func (d *drive) ambiguous(a *attempt, why string) error {
+	d.st.Run.Asked = a.N
 	return &Error{Diagnosis: AmbiguousIssue, Evidence: fmt.Sprintf("an answer of the issuer was lost and %s; the key would be named %s", why, a.Name), Action: "look at the provider and answer with settle: the id of the key that was made, or none"}
 }
 
@@ -114,6 +115,9 @@ func (d *drive) condemnAttempt(a *attempt, key Key) {
 	stored := ks != nil && ks.Stored && !d.value(a.Serial).IsZero()
 	ks = d.enter(a, key)
 	ks.Condemned, ks.Stored = true, stored
+	if a.Incident != "" {
+		ks.accuse(a.Incident)
+	}
 	if d.st.Run.Target == a.Serial {
 		d.st.Run.Target = 0
 	}

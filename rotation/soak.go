@@ -17,6 +17,13 @@ func (d *drive) soak() error {
 	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
 		return to(PhaseDeploy, "a consumer was added") // whatever the phase, nobody is left behind
 	}
+	for _, victim := range d.st.victims() {
+		if victim.disabled() { // whoever broke without it has it back while the facts are gathered
+			if err := d.enable(victim); err != nil {
+				return err
+			}
+		}
+	}
 	return d.passGate()
 }
 
@@ -39,7 +46,6 @@ func (d *drive) passGate() error {
 	if !slices.ContainsFunc(victims, func(k *keyState) bool { return k.Presented }) {
 		return nil
 	}
-	d.watchDeadline()
 	f, err := d.observe()
 	if err != nil {
 		return err
@@ -69,7 +75,7 @@ func (d *drive) passGate() error {
 // guarded. If the other key is dead as well, going back finds out, and another key is issued.
 func (d *drive) targetDied() error {
 	err := d.proof(d.value(d.st.Run.Target), d.reg.Policy.Proofs)
-	if !errors.Is(err, ErrRejected) {
+	if !errors.Is(err, ErrRejected) || d.revived(d.st.key(d.st.Run.Target)) {
 		return nil
 	}
 	if d.st.Run.Strategy == RollBack {
@@ -104,7 +110,7 @@ func (d *drive) deadlineNear() bool {
 // watchDeadline tells people when the provider ends the old key before everybody has moved.
 func (d *drive) watchDeadline() {
 	run := d.st.Run
-	if !d.deadlineNear() || run.Alarmed || run.Strategy != Standard {
+	if run == nil || run.Alarmed || run.Strategy != Standard || run.NoOverlap || !d.deadlineNear() || run.irreversible(d.st) {
 		return
 	}
 	run.Alarmed = true

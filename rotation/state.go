@@ -31,6 +31,7 @@ type state struct {
 	Hold           *hold       `json:"hold,omitzero"`        // see Rotator.Hold
 	Needs          []Need      `json:"needs,omitzero"`       // as of the last Advance
 	Problem        *Error      `json:"problem,omitzero"`     // as of the last Advance
+	NotBefore      time.Time   `json:"not_before,omitzero"`  // the schedule begins no rotation before
 	Look           time.Time   `json:"look,omitzero"`        // at the open rotation, next
 	Cause          string      `json:"cause,omitzero"`       // of the last trouble that was told
 	Retry          retry       `json:"retry,omitzero"`       // of what failed in the last Advance
@@ -51,12 +52,15 @@ type keyState struct {
 	Issuer      string    `json:"issuer"`                // identity of the issuer that made it
 	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
+	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
 	Ends        time.Time `json:"ends,omitzero"`         // the provider ends it by itself
 	DisableSent time.Time `json:"disable_sent,omitzero"` // last intent; zero again once enabled
 	DisabledAt  time.Time `json:"disabled_at,omitzero"`
+	EnabledAt   time.Time `json:"enabled_at,omitzero"`
+	Revived     int       `json:"revived,omitzero"`    // times that it was enabled again after a late call
 	RevokedAt   time.Time `json:"revoked_at,omitzero"` // the first revocation was sent
 	Answered    bool      `json:"answered,omitzero"`   // a revocation was answered with success
 	DeadAt      time.Time `json:"dead_at,omitzero"`    // proven
@@ -76,18 +80,21 @@ type run struct {
 	Actor       string           `json:"actor"`
 	Trigger     string           `json:"trigger,omitzero"`
 	Incidents   []string         `json:"incidents,omitzero"`
-	Generation  int              `json:"generation"` // of the key that is, or was, to be issued
+	Leaks       []string         `json:"leaks,omitzero"` // ids that the incidents named
+	Generation  int              `json:"generation"`     // of the key that is, or was, to be issued
 	Old         int64            `json:"old,omitzero"`
 	New         int64            `json:"new,omitzero"`     // issued by this run
 	Target      int64            `json:"target,omitzero"`  // Old or New; zero: to be issued
 	Victims     []int64          `json:"victims,omitzero"` // what has to die before the end
 	Parts       parts            `json:"parts"`
 	Attempts    []*attempt       `json:"attempts,omitzero"`
+	Asked       int              `json:"asked,omitzero"`    // the attempt that a person is asked about
 	Forgiven    int              `json:"forgiven,omitzero"` // attempts in vain after which a person said to go on
 	Consumers   []*consumerState `json:"consumers,omitzero"`
 	Promoted    bool             `json:"promoted,omitzero"`    // New was current in the store, for anybody to read
 	NoOverlap   bool             `json:"no_overlap,omitzero"`  // the old key was dead at the beginning, or issuing killed it
 	ScopesFine  string           `json:"scopes_fine,omitzero"` // who said that the new key's scopes are meant
+	PromotedAt  time.Time        `json:"promoted_at,omitzero"` // the target is current in the store since then
 	Extend      time.Time        `json:"extend,omitzero"`
 	IssueTried  bool             `json:"issue_tried,omitzero"`  // emergency: the successor was tried once
 	IssueBy     time.Time        `json:"issue_by,omitzero"`     // emergency: then the key is revoked, successor or not
@@ -166,6 +173,7 @@ type retry struct {
 type ended struct {
 	Trigger   string          `json:"trigger,omitzero"`
 	Incidents []string        `json:"incidents,omitzero"`
+	Leaks     []string        `json:"leaks,omitzero"`
 	Record    json.RawMessage `json:"record"`
 }
 
@@ -238,6 +246,11 @@ func (st *state) drop(serial int64) {
 	st.Keys = kept
 }
 
+// disabled reports whether the key may be switched off: an intent is enough.
+func (k *keyState) disabled() bool {
+	return !k.DisableSent.IsZero() && !k.EnabledAt.After(k.DisableSent)
+}
+
 // compromised reports whether an incident names the key.
 func (k *keyState) compromised() bool { return len(k.Incidents) > 0 }
 
@@ -266,14 +279,13 @@ func (st *state) victims() []*keyState {
 	return victims
 }
 
-// condemned reports that a key of the open rotation is past saving: there is only forward.
+// irreversible reports that the key that was left is past saving: there is only forward.
 func (r *run) irreversible(st *state) bool {
-	for _, serial := range r.Victims {
-		if k := st.key(serial); k == nil || k.Condemned {
-			return true
-		}
+	other := r.Old
+	if r.Strategy == RollBack {
+		other = r.New
 	}
-	return false
+	return other != 0 && !st.key(other).live()
 }
 
 func (r *run) consumer(name string) *consumerState {

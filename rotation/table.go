@@ -142,28 +142,29 @@ func (d *drive) rollBack(why string) error {
 		return &Error{Evidence: "the store has lost the value of the old key"}
 	}
 	run.Strategy, run.Phase, run.RollBackAt = RollBack, PhaseRestore, time.Now()
-	run.Target, run.Victims = run.Old, nil
-	if run.New != 0 {
-		run.Victims = []int64{run.New}
-	}
+	run.Target = run.Old
+	run.spare(run.Old)
+	run.kill(run.New)
 	run.Failing, run.Extend = time.Time{}, time.Time{}
 	d.st.Retry, d.fresh = retry{}, nil
 	d.emit(Event{Kind: EventRollBack, Level: slog.LevelWarn, Text: "rolling back: " + why})
 	return nil
 }
 
-// forward turns a roll-back around again. It is legal until a key is condemned.
+// forward turns a roll-back around again. The old key has died, or a person asks for it; where the new key cannot be used
+// any more another one is issued.
 func (d *drive) forward(why string) error {
 	run := d.st.Run
-	if run.Strategy != RollBack || run.irreversible(d.st) {
-		return &Error{Evidence: "the new key is condemned already"}
+	if run.Strategy != RollBack {
+		return &Error{Evidence: "it is not rolling back"}
 	}
-	run.Strategy, run.RollBackAt, run.Failing = Standard, time.Time{}, time.Time{}
-	run.Victims = []int64{run.Old}
+	run.Strategy, run.RollBackAt, run.BackTakes, run.Failing = Standard, time.Time{}, 0, time.Time{}
+	run.kill(run.Old)
 	if n := d.st.key(run.New); n.live() {
+		run.spare(run.New)
 		run.Target, run.Phase = run.New, PhaseProve
 	} else {
-		run.Target, run.Phase = 0, PhaseIssue
+		run.Target, run.New, run.Phase = 0, 0, PhaseIssue
 	}
 	d.st.Retry, d.fresh = retry{}, nil
 	d.emit(Event{Kind: EventRollBack, Level: slog.LevelWarn, Text: "going forward again: " + why})
@@ -180,7 +181,12 @@ func turnBack(why string, cause error) error {
 	}}
 }
 
-// known makes a victim of a key of the open run.
+// spare takes a key off the victims.
+func (r *run) spare(serial int64) {
+	r.Victims = slices.DeleteFunc(r.Victims, func(v int64) bool { return v == serial })
+}
+
+// kill makes a victim of a key of the open run.
 func (r *run) kill(serial int64) {
 	if serial != 0 && !slices.Contains(r.Victims, serial) {
 		r.Victims = append(r.Victims, serial)

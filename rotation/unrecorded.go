@@ -6,18 +6,24 @@ package rotation
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// keepUnrecorded remembers an emergency that no journal took: the next Advance in this process tries again.
+// late is an emergency that no journal took yet.
+type late struct {
+	incident Incident
+	tried    time.Time
+}
+
+// keepUnrecorded remembers an emergency that no journal took: an Advance in this process tries again, a while later.
 func (r *Rotator) keepUnrecorded(name string, in Incident) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unrecorded[name] = append(r.unrecorded[name], in)
-	r.nudge()
+	r.unrecorded[name] = append(r.unrecorded[name], late{in, time.Now()})
 }
 
 // revokeUnrecorded kills what the caller names or, where it names a credential, what the store and the provider show of it.
@@ -31,7 +37,10 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 	if len(in.Credentials) > 0 {
 		doc, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
 		for _, k := range doc.Keys {
-			keys[k.Key.ID] = k.Key
+			// Once the store knows the incident, what is not marked in it is the successor.
+			if doc.Metadata["incident_reference"] != in.Reference || k.Compromised {
+				keys[k.Key.ID] = k.Key
+			}
 		}
 		if l, ok := As[Lister](reg.Issuer); ok && (err != nil || len(doc.Keys) == 0) {
 			infos, err := guarded(ctx, r.cfg.CallTimeout, l.List)
@@ -39,7 +48,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 				errs = append(errs, &Error{Credential: reg.Name, Evidence: "neither the journal, nor the store, nor the issuer says which keys there are", Err: hide(err)})
 			}
 			for _, i := range infos {
-				if strings.HasPrefix(i.Key.Name, reg.Name+"-v") {
+				if isSuccessorName(reg.Name, i.Key.Name) {
 					keys[i.Key.ID] = i.Key
 				}
 			}
@@ -63,13 +72,22 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 
 // recordLate records the emergencies of this process that no journal took when they came, and kills what is still alive.
 func (r *Rotator) recordLate(ctx context.Context, reg *registration) error {
+	var again []late
 	r.mu.Lock()
-	late := r.unrecorded[reg.Name]
-	delete(r.unrecorded, reg.Name)
+	r.unrecorded[reg.Name] = slices.DeleteFunc(r.unrecorded[reg.Name], func(l late) bool {
+		ready := time.Since(l.tried) >= r.cfg.CallTimeout
+		if ready {
+			again = append(again, l)
+		}
+		return ready
+	})
+	if len(r.unrecorded[reg.Name]) == 0 {
+		delete(r.unrecorded, reg.Name)
+	}
 	r.mu.Unlock()
 	var errs []error
-	for _, in := range late {
-		errs = append(errs, r.emergency(ctx, reg.Name, in), r.saveIncident(ctx, in))
+	for _, l := range again {
+		errs = append(errs, r.emergency(ctx, reg.Name, l.incident), r.saveIncident(ctx, l.incident))
 	}
 	return errors.Join(errs...)
 }
