@@ -110,3 +110,34 @@ func TestAStrangerIsOneDebt(t *testing.T) {
 		require.Len(t, w.provider.Live(), 3, "nothing ends it but a person")
 	})
 }
+
+// A person made the replaced key current again: that can mean two things.
+func TestPutBackByHand(t *testing.T) {
+	for verb, outcome := range map[rotation.Verb]rotation.Outcome{
+		rotation.VerbRollBack: rotation.RolledBack,
+		rotation.VerbAdopt:    rotation.RolledBack, // what the store holds is right
+		rotation.VerbReassert: rotation.Rotated,
+	} {
+		t.Run(string(verb), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newBrief(t, 1)
+				r := w.rotator()
+				w.rotate(r)
+				v := w.versions()
+				require.Equal(t, rotation.RoleCurrent, v.Keys[0].Role)
+				v.Keys[0].Role, v.Keys[1].Role = rotation.RolePending, rotation.RoleCurrent
+				slices.Reverse(v.Keys) // the order matters: see TestJudgePutBackInAnyOrder
+				require.NoError(t, w.store.Save(t.Context(), name, v))
+				st, err := r.Advance(t.Context(), name)
+				require.ErrorIs(t, err, rotation.Drift)
+				require.Equal(t, rotation.PhaseSoak, st.Open.Phase)
+				w.does(r, rotation.Answer{Need: asked(t, st, verb).ID, Verb: verb})
+				st = w.ends(r)
+				require.Equal(t, outcome, st.Last.Outcome)
+				require.Equal(t, outcome == rotation.RolledBack, w.current().ID == w.seeded.ID)
+				require.Equal(t, []string{w.current().ID}, w.provider.Live())
+				require.Equal(t, w.current().ID, w.consumers[0].Key().ID)
+			})
+		})
+	}
+}
