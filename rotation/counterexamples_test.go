@@ -186,6 +186,9 @@ func TestC4LateEffectsAreWaitedOut(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					h := newHazard(t, 2)
 					withoutUsage(h.world)
+					for i, c := range h.consumers { // seen, and asked nothing
+						h.cred.Consumers[i].Consumer = observing{rotation.ConsumerFunc(c.Deploy), c}
+					}
 					end := cut{op: c.op, late: late}
 					if c.when != nil {
 						end.when = c.when(h)

@@ -1,0 +1,117 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
+)
+
+// An answer of Issue was lost, and nothing lists what became of it.
+func TestSettleALostAnswer(t *testing.T) {
+	for _, minted := range []bool{true, false} {
+		t.Run(map[bool]string{true: "minted", false: "not minted"}[minted], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newBrief(t, 1, unseen)
+				w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: minted})
+				r := w.rotator()
+				w.rotate(r)
+				st := w.paces(r, 6*time.Hour)
+				require.ErrorIs(t, st.Open.Problem, rotation.AmbiguousIssue)
+				require.Equal(t, 1, w.provider.Calls("Issue"), "another one is not made before that is known")
+				need := asked(t, st, rotation.VerbSettle)
+
+				a := rotation.Answer{Need: need.ID, Verb: rotation.VerbSettle}
+				var lost string
+				if live := w.provider.Live(); minted {
+					lost = live[slices.IndexFunc(live, func(id string) bool { return id != w.seeded.ID })]
+					a.KeyID = lost
+				}
+				w.does(r, a)
+				st = w.paces(r, 30*time.Minute)
+				require.Equal(t, 2, w.provider.Calls("Issue"))
+				w.does(r, rotation.Answer{Need: asked(t, st, rotation.VerbAttest).ID, Verb: rotation.VerbAttest})
+				st = w.ends(r)
+				saidBy(t, st.Last, "ann", map[bool]string{true: "was made; it is ended", false: "no key was made"}[minted])
+				require.Equal(t, []string{w.current().ID}, w.provider.Live())
+				if minted { // ended, as far as anybody can know: only a person can say so
+					require.Len(t, st.Debts, 1)
+					require.Equal(t, lost, st.Debts[0].Key.ID)
+					w.does(r, rotation.Answer{Need: st.Debts[0].ID, Verb: rotation.VerbSettle})
+				}
+				st, err := r.Status(t.Context(), name)
+				require.NoError(t, err)
+				require.Empty(t, st.Debts)
+			})
+		})
+	}
+}
+
+// A person who mistypes names the key in use: that costs nothing but a debt.
+func TestSettleNamesTheWrongKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1, unseen)
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1})
+		r := w.rotator()
+		w.rotate(r)
+		st := w.paces(r, 10*time.Minute)
+		w.does(r, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle, KeyID: w.seeded.ID})
+		w.paces(r, 3*time.Hour)
+		require.Contains(t, w.provider.Live(), w.seeded.ID)
+	})
+}
+
+func TestSettleADebt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		v := w.versions()
+		v.Keys[0].Key.ID = "" // who put it there did not know its id
+		require.NoError(t, w.store.Save(t.Context(), name, v))
+		r := w.rotator()
+		w.rotate(r)
+		st := w.ends(r)
+		require.Equal(t, rotation.Rotated, st.Last.Outcome)
+		require.Len(t, st.Debts, 1)
+		require.Contains(t, w.provider.Live(), w.seeded.ID)
+		require.Len(t, w.versions().Keys, 2, "its value stays until it is dead")
+
+		_, err := w.says(r, rotation.Answer{Need: st.Debts[0].ID, Verb: rotation.VerbForget})
+		require.ErrorContains(t, err, "settle")
+		st, err = r.Status(t.Context(), name)
+		require.NoError(t, err)
+		require.Len(t, st.Debts, 1)
+		st = w.does(r, rotation.Answer{Need: st.Debts[0].ID, Verb: rotation.VerbSettle, Reason: "ended in the console"})
+		require.Empty(t, st.Debts)
+		require.Len(t, w.versions().Keys, 1)
+		_, err = w.says(r, rotation.Answer{Need: "debt/1", Verb: rotation.VerbSettle})
+		require.ErrorIs(t, err, rotation.ErrNotFound)
+	})
+}
+
+// Nothing can prove that a key is dead of which only the id is known: an emergency waits for a person's word.
+func TestSettleADeathInAnEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.cred.Issuer = taciturn{w.provider, w.provider}
+		other := w.provider.Mint()
+		require.NoError(t, w.consumers[0].Deploy(t.Context(), rotation.DeployRequest{Key: w.seeded}))
+		r := w.rotator()
+		_, err := r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: other.ID}}})
+		require.NoError(t, err)
+		st := w.paces(r, 30*time.Minute)
+		require.NotNil(t, st.Open)
+		require.NotContains(t, w.provider.Live(), other.ID)
+		w.does(r, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle})
+		st = w.ends(r)
+		require.Equal(t, rotation.Emergency, st.Last.Strategy)
+		saidBy(t, st.Last, "ann", "the keys are dead")
+	})
+}
