@@ -121,7 +121,10 @@ func (d *drive) do(cmd *command) error {
 		return d.ejected(cmd)
 	}
 	var wait *waiting
+	var no *refusal
 	switch {
+	case errors.As(err, &no): // whoever asked has to ask otherwise: nothing has changed
+		d.st.Needs, d.st.Problem, d.st.Retry, err = d.asked, d.trouble0, d.rest, no.error
 	case errors.Is(err, errResting):
 		d.st.Needs, d.st.Problem, err = d.asked, cmp.Or(d.st.Problem, d.trouble0), nil
 	case errors.As(err, &wait):
@@ -205,7 +208,7 @@ func (d *drive) work(cmd *command) error {
 
 // steps takes one step after the other until one has to wait, fails, or the rotation has ended.
 func (d *drive) steps() error {
-	if d.emergency() && d.rest.At.After(d.began) {
+	if d.emergency() && d.st.Retry.At.After(d.began) {
 		return errResting // the steps wait for their time; what has to die does not
 	}
 	for d.st.Run != nil {
@@ -297,10 +300,6 @@ func (d *drive) wait(w *waiting) {
 
 // trouble records what went wrong, once for each cause, and when to try again.
 func (d *drive) trouble(err error) error {
-	var no *refusal
-	if errors.As(err, &no) {
-		return no.error
-	}
 	var e *Error
 	if !errors.As(err, &e) {
 		e = &Error{Err: hide(err)}

@@ -81,8 +81,8 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 		return isDead, k.Proof
 	}
 	live := d.living()
-	_, lists := As[Lister](d.reg.Issuer)
-	if key := d.whole(k); !key.Secret.IsZero() && !(lists && k.disabled()) { // a key that is only disabled is refused too
+	keys, listed, err := d.list()
+	if key := d.whole(k); !key.Secret.IsZero() && !(listed && k.disabled()) { // a key that is only disabled is refused too
 		err := d.proof(key, d.reg.Policy.Proofs)
 		if err == nil {
 			return isAlive, "it is still accepted"
@@ -91,7 +91,6 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 			return isDead, fmt.Sprintf("refused %d times while the live key was accepted", d.reg.Policy.Proofs)
 		}
 	}
-	keys, listed, err := d.list()
 	if d.whole(k).Secret.IsZero() && (!listed || k.Key.ID == "") {
 		return isUnprovable, "nothing can prove it"
 	}

@@ -171,9 +171,11 @@ func TestGate(t *testing.T) {
 		if reported {
 			f.Usage[oldSerial] = &Usage{AsOf: at}
 			if !quiet {
-				f.Usage[oldSerial].LastUsed = noon.Add(time.Minute)
+				f.Usage[oldSerial].LastUsed = at.Add(-time.Minute)
 			}
 		}
+		f.Refused = map[int64]bool{oldSerial: noOverlap}
+		dead := noOverlap && accepted
 		if !settled {
 			st.Settle = at.Add(time.Second)
 		}
@@ -184,10 +186,10 @@ func TestGate(t *testing.T) {
 			if !accepted {
 				want = append(want, "accepted")
 			}
-			if reported && !quiet && !noOverlap {
+			if reported && !quiet && !dead {
 				want = append(want, "quiet")
 			}
-			if (!overlapPassed || extended) && !noOverlap {
+			if (!overlapPassed || extended) && !dead {
 				want = append(want, "overlap")
 			}
 			if !seen && !(reported && quiet) {
@@ -241,7 +243,8 @@ func TestQuietGate(t *testing.T) {
 		"no evidence":                  {&Usage{}, moved.Add(time.Hour), false, ""},
 		"last used before the move":    {&Usage{LastUsed: moved, AsOf: moved.Add(time.Hour)}, time.Time{}, true, ""},
 		"used within the lag":          {&Usage{LastUsed: noon.Add(9 * time.Minute), AsOf: moved.Add(time.Hour)}, time.Time{}, true, ""},
-		"used after the move":          {&Usage{LastUsed: moved.Add(1), AsOf: moved.Add(9 * time.Hour)}, moved.Add(time.Hour + 1), false, OldKeyInUse},
+		"used after the move":          {&Usage{LastUsed: moved.Add(time.Hour), AsOf: moved.Add(90 * time.Minute)}, moved.Add(2 * time.Hour), false, OldKeyInUse},
+		"used once, and quiet since":   {&Usage{LastUsed: moved.Add(time.Hour), AsOf: moved.Add(2 * time.Hour)}, time.Time{}, true, ""},
 		"old data":                     {&Usage{AsOf: moved.Add(-time.Hour)}, moved.Add(time.Hour), false, ""},
 		"a counter that was restarted": {&Usage{Since: moved.Add(30 * time.Minute), AsOf: moved.Add(time.Hour)}, moved.Add(90 * time.Minute), false, ""},
 		"restarted, and long enough":   {&Usage{Since: moved.Add(30 * time.Minute), AsOf: moved.Add(90 * time.Minute)}, time.Time{}, true, ""},
@@ -353,12 +356,9 @@ func TestIrreversible(t *testing.T) {
 		"disabled":    {[]*keyState{{Key: Key{Serial: oldSerial}, DisabledAt: noon}}, false},
 		"condemned":   {[]*keyState{{Key: Key{Serial: oldSerial}, Condemned: true}}, true},
 		"not known":   {nil, true},
-		"one of them": {[]*keyState{{Key: Key{Serial: oldSerial}}, {Key: Key{Serial: 3}, Condemned: true}}, true},
+		"another one": {[]*keyState{{Key: Key{Serial: oldSerial}}, {Key: Key{Serial: 3}, Condemned: true}}, false},
 	} {
-		run := &run{Victims: []int64{oldSerial}}
-		if len(c.keys) > 1 {
-			run.Victims = []int64{oldSerial, 3}
-		}
+		run := &run{Strategy: Standard, Old: oldSerial, Victims: []int64{oldSerial, 3}}
 		require.Equal(t, c.want, run.irreversible(&state{Keys: c.keys, Run: run}), what)
 	}
 }

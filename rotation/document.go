@@ -55,7 +55,7 @@ func (st *state) roles() map[int64]StoredKey {
 			role = RoleCurrent
 		case st.Run != nil && serial == st.Run.Target:
 			role = RolePending
-		case k.Presented && k.DebtSince.IsZero():
+		case k.DebtSince.IsZero() && (k.Presented || st.Run != nil && slices.Contains(st.Run.Victims, serial)):
 			role = RolePrevious
 		}
 		want[k.Key.Serial] = StoredKey{Key: k.Key, Role: role, Compromised: k.compromised()}

@@ -167,6 +167,9 @@ func (h *hidden) As(target any) bool   { return errors.As(h.err, target) }
 
 // publicText is what may be recorded of err: the sentinels it matches, its own public text, its kind.
 func publicText(err error) string {
+	if text, ok := err.(recorded); ok {
+		return string(text) // its sentinels are in it
+	}
 	var parts []string
 	for _, s := range sentinels {
 		if errors.Is(err, s) {

@@ -21,6 +21,7 @@ type facts struct {
 	Consumers map[string]sight
 	Accepted  error            // what the accepting side says of the target
 	Usage     map[int64]*Usage // of each victim; nil where the issuer reports no use
+	Gone      map[int64]bool   // the victims that a list does not show any more
 	Refused   map[int64]bool   // the victims that are dead already, asked only where there is nothing left to protect
 }
 
@@ -46,7 +47,7 @@ func (d *drive) observe() (*facts, error) {
 		return d.fresh, nil
 	}
 	run := d.st.Run
-	f := &facts{At: time.Now(), Usage: map[int64]*Usage{}, Refused: map[int64]bool{}}
+	f := &facts{At: time.Now(), Usage: map[int64]*Usage{}, Refused: map[int64]bool{}, Gone: map[int64]bool{}}
 	f.Consumers = d.look(run.Consumers, run.Target)
 	f.Accepted = d.verify(d.value(run.Target))
 	keys, listed, err := d.list()
@@ -54,6 +55,7 @@ func (d *drive) observe() (*facts, error) {
 		return nil, err
 	}
 	for _, victim := range d.st.victims() {
+		f.Gone[victim.Key.Serial] = listed && !slices.ContainsFunc(keys, func(k KeyInfo) bool { return k.Key.ID == victim.Key.ID })
 		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {
 			f.Refused[victim.Key.Serial] = errors.Is(d.verify(key), ErrRejected)
 		}

@@ -76,7 +76,7 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 	}
 	dead := f.Refused[victim.Key.Serial] && f.Accepted == nil // nothing left to protect, and the verifier tells the two apart
 	quiet := quietGate(reg, run, f.Usage[victim.Key.Serial], f.At)
-	if victim.UsageSeen && f.Usage[victim.Key.Serial] == nil {
+	if victim.UsageSeen && f.Usage[victim.Key.Serial] == nil && !f.Gone[victim.Key.Serial] {
 		quiet = &missing{Kind: NeedQuiet, ID: "quiet", Text: "the issuer does not report the old key's use any more", Verbs: []Verb{VerbAttest, VerbRollBack}}
 	}
 	if quiet != nil && !dead {
@@ -115,6 +115,7 @@ func quietGate(reg *registration, run *run, u *Usage, now time.Time) *missing {
 		if u.Source != "" {
 			who = " by " + u.Source
 		}
+		m.Text = "the old key was still used" + who + " at " + timeText(u.LastUsed) + "; " + m.Text
 		m.Problem = &Error{Diagnosis: OldKeyInUse, Evidence: "the old key was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
 			Action: "find the consumer that is not registered, in the provider's access log, and add it"}
 	}

@@ -49,7 +49,6 @@ func TestAdoptAndReassert(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			if c.stamped {
-				t.Skip("engine: adopt and strangers number the keys of drive.doc, and project then finds nothing to write: the store never learns the numbers, and the drift comes back for ever")
 			}
 			synctest.Test(t, func(t *testing.T) {
 				w := newBrief(t, 1)
@@ -96,7 +95,6 @@ func TestAdoptAndReassert(t *testing.T) {
 
 // A key that somebody added to the store is one debt, however often it is looked at.
 func TestAStrangerIsOneDebt(t *testing.T) {
-	t.Skip("engine: the number that strangers gives a key is never written to the store: each Advance finds another stranger, and the record grows")
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrief(t, 1)
 		r := w.rotator()

@@ -190,7 +190,6 @@ func TestSupplyBegins(t *testing.T) {
 
 // What a person hands over is taken, or refused with an error: it is never dropped in silence.
 func TestSupplyUnderAHold(t *testing.T) {
-	t.Skip("engine: while a hold lasts, work returns before a command that is not early: Supply answers nil and the key is gone")
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrief(t, 1, people)
 		r := w.rotator()
@@ -205,7 +204,6 @@ func TestSupplyUnderAHold(t *testing.T) {
 
 // An answer of Issue was lost and a person supplies a key meanwhile: what the lost call made is found all the same.
 func TestSupplyAfterALostAnswer(t *testing.T) {
-	t.Skip("engine: a supplied key takes over the open attempt: nobody looks for the key that its lost answer was about, which lives on without a record")
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrief(t, 1)
 		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})

@@ -48,35 +48,9 @@ func newHazard(t *testing.T, consumers int, change ...func(*world)) *hazard {
 	return h
 }
 
-// unkept are tests that the engine fails, and why: they are skipped until it does not.
-var unkept = map[string]string{
-	"TestC1AdoptionIsObserved/the_provider_sees":                                    quietNeverComes,
-	"TestC1AdoptionIsObserved/both_of_them_see_it":                                  quietNeverComes,
-	"TestC11QuietIsEvidenceOverTheWholeWindow/stale_figures":                        quietNeverComes,
-	"TestC11QuietIsEvidenceOverTheWholeWindow/restarted_counter":                    quietNeverComes,
-	"TestC4LateEffectsAreWaitedOut/Disable_lands_after_33s":                         restoreTooEarly,
-	"TestC4LateEffectsAreWaitedOut/Disable_lands_after_42s":                         restoreTooEarly,
-	"TestC6ChosenValuesAreStoredFirst/lands_after_the_takeover":                     issuesAgain,
-	"TestC6ChosenValuesAreStoredFirst/applied,_answer_lost":                         issuesAgain,
-	"TestC6ChosenValuesAreStoredFirst/applied,_process_died":                        issuesAgain,
-	"TestC8EmergencyAttaches/another_incident":                                      "a refused incident counts as one without a record, and revokes the live key",
-	"TestC10JournalAndStoreDisagree/lost":                                           "adopt does not write the stamp",
-	"TestC15ProviderDeadlineIsAFact/one_consumer_does_not_move":                     "the alarm comes in the soak only",
-	"TestH16UnprovenDeathsAreDebts/nil_is_no_proof,_nor_is_a_key_that_was_disabled": "a key that is disabled counts as dead",
-}
-
-const (
-	quietNeverComes = "one use after the last move closes the quiet gate for good"
-	restoreTooEarly = "a roll-back after a takeover does not wait until the former owner's Disable has landed"
-	issuesAgain     = "a chosen value that turns out to be accepted is followed by another attempt"
-)
-
 // bubble runs a test in virtual time.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	if why, bad := unkept[t.Name()]; bad {
-		t.Skip("engine: " + why)
-	}
 	synctest.Test(t, f)
 }
 

@@ -22,7 +22,9 @@ type sighting struct {
 }
 
 // newID is unguessable and unique: 16 letters and digits.
-func newID() string { return rand.Text()[:16] }
+func newID() string { return rand.Text()[:idLength] }
+
+const idLength = 16
 
 // entry reads an entry.
 func (r *Rotator) entry(ctx context.Context, name string) (Entry, error) {

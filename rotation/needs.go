@@ -173,7 +173,7 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 		}
 	}
 	for _, k := range st.debts() {
-		sooner(latest(k.Retry.At, now))
+		sooner(latest(latest(k.Retry.At, st.Retry.At), now))
 	}
 	sooner(st.Outbox.retryAt(now))
 	return at

@@ -258,7 +258,6 @@ func TestRollBackOnANeed(t *testing.T) {
 
 // What nobody waits for is not found, and a wrong word changes nothing: the right one is taken afterwards.
 func TestAWrongAnswer(t *testing.T) {
-	t.Skip("engine: work clears Needs and Problem before a command that is then refused: after one wrong answer Status shows no need, and the right answer is not found")
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrief(t, 0, unseen)
 		r := w.rotator()

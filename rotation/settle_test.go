@@ -112,6 +112,6 @@ func TestSettleADeathInAnEmergency(t *testing.T) {
 		w.does(r, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle})
 		st = w.ends(r)
 		require.Equal(t, rotation.Emergency, st.Last.Strategy)
-		saidBy(t, st.Last, "ann", "the keys are dead")
+		saidBy(t, st.Last, "ann", "is dead")
 	})
 }

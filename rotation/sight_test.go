@@ -32,7 +32,7 @@ func TestSightJudge(t *testing.T) {
 		"nothing is known of its key":   {seen: []Instance{{AsOf: now}}, elsewhere: 1},
 		"a key that agrees by its id":   {seen: []Instance{{Key: Key{ID: "k5"}, AsOf: now}}, onTarget: true, moved: 1},
 		"a key that disagrees somehow":  {seen: []Instance{{Key: Key{ID: "k5", Generation: 1}, AsOf: now}}, elsewhere: 1},
-		"stale and on another key":      {seen: []Instance{{Key: off, AsOf: old}}, elsewhere: 1},
+		"stale and on another key":      {seen: []Instance{{Key: off, AsOf: old}}, stale: true},
 		"all of them, at several times": {seen: []Instance{{Key: on, AsOf: now}, {Key: on, AsOf: now.Add(time.Second)}}, onTarget: true, moved: 2},
 	} {
 		s := sight{ObserveErr: c.err}

@@ -6,6 +6,7 @@ package rotation
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -211,6 +212,9 @@ func decode(e Entry) (*state, error) {
 	}
 	if err := json.Unmarshal(e.Data, st); err != nil {
 		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable", Action: "restore the journal from a backup", Err: recorded("decode: " + fmt.Sprintf("%T", err))}
+	}
+	if slices.Contains(st.Keys, nil) || st.Run != nil && (len(st.Run.ID) < idLength || slices.Contains(st.Run.Attempts, nil) || slices.Contains(st.Run.Consumers, nil)) {
+		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable: it is not one of this library", Action: "restore the journal from a backup"}
 	}
 	return st, nil
 }
