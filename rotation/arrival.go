@@ -204,10 +204,9 @@ func (d *drive) clearUp(consumers []*consumerState) {
 		return
 	}
 	current := d.st.Current
-	d.begin(Standard, "keys that an emergency replaced have to go", "")
+	d.open(Standard, generationOf(d.st.key(current)), "keys that an emergency replaced have to go", "")
 	run := d.st.Run
 	run.Old, run.New, run.Target, run.Victims = left[0], current, current, left
-	run.Generation = generationOf(d.st.key(current))
 	run.Consumers, run.Promoted, run.Phase = consumers, true, PhaseDeploy
 }
 

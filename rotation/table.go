@@ -85,13 +85,18 @@ func (r *run) next() {
 	}
 }
 
-// begin opens a rotation. Every known consumer is assumed to use the current key.
+// begin opens a rotation to the next generation.
 func (d *drive) begin(s Strategy, reason, trigger string) {
+	d.st.LastGeneration = max(d.st.LastGeneration, generationOf(d.st.key(d.st.Current))) + 1
+	d.open(s, d.st.LastGeneration, reason, trigger)
+}
+
+// open opens a rotation. Every known consumer is assumed to use the current key.
+func (d *drive) open(s Strategy, generation int, reason, trigger string) {
 	st := d.st
-	st.LastGeneration = max(st.LastGeneration, generationOf(st.key(st.Current))) + 1
 	run := &run{
 		ID: newID(), Strategy: s, Phase: table(s)[0].phase, Reason: reason, Trigger: trigger,
-		Actor: d.r.actor(d.ctx), Generation: st.LastGeneration, Old: st.Current, Parts: d.reg.parts, BeganAt: time.Now(),
+		Actor: d.r.actor(d.ctx), Generation: generation, Old: st.Current, Parts: d.reg.parts, BeganAt: time.Now(),
 	}
 	if st.Current != 0 {
 		run.Victims = []int64{st.Current}
