@@ -5,6 +5,7 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -34,7 +35,7 @@ func (d *drive) disable() error {
 				victim.DisableSent = time.Time{}
 				return nil
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, ErrNotFound) { // one that is gone needs no trial
 				return &Error{Evidence: "the old key was not disabled", Err: hide(err)}
 			}
 			victim.DisabledAt = time.Now()

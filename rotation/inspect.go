@@ -104,7 +104,7 @@ func (i *inspection) store() error {
 		return &Error{Credential: i.reg.Name, Evidence: "the store does not answer", Err: hide(err)}
 	}
 	i.doc = doc
-	home, err := i.r.installationID(i.ctx)
+	home, err := i.r.knownInstallation(i.ctx)
 	if err != nil {
 		return err
 	}

@@ -165,49 +165,53 @@ func (d *drive) write(due time.Time) error {
 // installationName is the reserved entry that tells this journal from every other one.
 const installationName = "handover/installation"
 
-// installationID reads the journal's own id, or gives it one.
-func (r *Rotator) installationID(ctx context.Context) (string, error) {
+// installationRecord is what the reserved entry holds.
+type installationRecord struct {
+	Schema int    `json:"schema"`
+	ID     string `json:"id"`
+}
+
+// knownInstallation reads the journal's own id without giving it one; empty: it has none, nothing was ever rotated from it.
+func (r *Rotator) knownInstallation(ctx context.Context) (string, error) {
 	r.mu.Lock()
 	id := r.installation
 	r.mu.Unlock()
 	if id != "" {
 		return id, nil
 	}
-	type record struct {
-		Schema int    `json:"schema"`
-		ID     string `json:"id"`
+	e, err := r.entry(ctx, installationName)
+	if err != nil || e.Revision == 0 {
+		return "", err
 	}
-	fail := func(err error) (string, error) {
-		return "", &Error{Evidence: "the journal does not tell its installation id", Err: hide(err)}
+	var rec installationRecord
+	if err := json.Unmarshal(e.Data, &rec); err != nil || rec.ID == "" {
+		return "", &Error{Evidence: "the journal's installation id is not readable", Action: "restore the journal from a backup"}
 	}
+	r.mu.Lock()
+	r.installation = rec.ID
+	r.mu.Unlock()
+	return rec.ID, nil
+}
+
+// installationID reads the journal's own id, or gives it one.
+func (r *Rotator) installationID(ctx context.Context) (string, error) {
+	var err error
 	for range saveTries {
-		e, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
-			return r.cfg.Journal.Load(ctx, installationName)
-		})
-		if err != nil {
-			return fail(err)
+		id, readErr := r.knownInstallation(ctx)
+		if readErr != nil || id != "" {
+			return id, readErr
 		}
-		var rec record
-		if e.Revision > 0 {
-			if err := json.Unmarshal(e.Data, &rec); err != nil || rec.ID == "" {
-				return fail(recorded("its record is not readable"))
-			}
-			r.mu.Lock()
-			r.installation = rec.ID
-			r.mu.Unlock()
-			return rec.ID, nil
+		data, encodeErr := json.Marshal(installationRecord{Schema: schema, ID: newID()})
+		if encodeErr != nil {
+			return "", encodeErr
 		}
-		rec = record{Schema: schema, ID: newID()}
-		data, err := json.Marshal(rec)
-		if err != nil {
-			return fail(err)
-		}
+		// Whatever becomes of the write, the next read says whose id it is.
 		err = guard(ctx, r.cfg.CallTimeout, func(ctx context.Context) error {
 			return r.cfg.Journal.Save(ctx, Entry{Credential: installationName, Data: data})
 		})
-		if err != nil && !errors.Is(err, ErrConflict) {
-			return fail(err)
-		}
 	}
-	return fail(ErrConflict)
+	if id, readErr := r.knownInstallation(ctx); readErr == nil && id != "" {
+		return id, nil
+	}
+	return "", &Error{Evidence: "the journal does not take its installation id", Err: hide(err)}
 }

@@ -43,6 +43,7 @@ type Rotator struct {
 	mu           sync.Mutex
 	registered   map[string]*registration // guarded by mu
 	unseen       map[string]bool          // guarded by mu: registered since the last Sweep
+	resting      map[string]time.Time     // guarded by mu: could not even be recorded; not looked at before
 	sightings    map[string]sighting      // guarded by mu: leases of others, as first seen
 	unrecorded   map[string][]late        // guarded by mu: emergencies that no journal took yet, by credential
 	installation string                   // guarded by mu: of the journal; empty: not read yet
@@ -93,6 +94,7 @@ func New(cfg Config) (*Rotator, error) {
 		cfg:        cfg,
 		registered: map[string]*registration{},
 		unseen:     map[string]bool{},
+		resting:    map[string]time.Time{},
 		sightings:  map[string]sighting{},
 		unrecorded: map[string][]late{},
 		wake:       make(chan struct{}, 1),

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ const floor = 20
 // entries too.
 func (r *Rotator) untilNext(ctx context.Context) time.Duration {
 	longest := r.cfg.Lease
-	entries, _ := r.due(ctx, r.names(), time.Now().Add(longest), 1) // an error was told by the sweep
+	entries, _ := r.due(ctx, r.awake(), time.Now().Add(longest), 1) // an error was told by the sweep
 	if len(entries) == 0 {
 		return longest
 	}
@@ -65,7 +66,7 @@ func (r *Rotator) due(ctx context.Context, names []string, t time.Time, limit in
 func (r *Rotator) Sweep(ctx context.Context) ([]Status, error) {
 	s := &sweep{r: r, seen: map[string]bool{}}
 	s.advance(ctx, r.unlooked())
-	names := r.names()
+	names := r.awake()
 	for ctx.Err() == nil {
 		entries, err := r.due(ctx, names, time.Now(), 4*r.cfg.Parallel)
 		if err != nil { // what came beside the error is due all the same
@@ -100,19 +101,31 @@ func (r *Rotator) unlooked() []string {
 	}
 	names := make([]string, 0, len(r.unseen))
 	for name := range r.unseen {
-		names = append(names, name)
+		if !r.resting[name].After(time.Now()) {
+			names = append(names, name)
+			delete(r.unseen, name)
+		}
 	}
-	clear(r.unseen)
 	slices.Sort(names)
 	return names
 }
 
-func (r *Rotator) lookAgain(name string) {
+// lookAgain remembers a name of which the journal may know nothing, or nothing readable.
+func (r *Rotator) lookAgain(name string, rest time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.registered[name] != nil {
-		r.unseen[name] = true
+		r.unseen[name], r.resting[name] = true, time.Now().Add(rest)
 	}
+}
+
+// awake are the registered names that may be looked at now.
+func (r *Rotator) awake() []string {
+	names := r.names()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.resting, func(_ string, until time.Time) bool { return !until.After(time.Now()) })
+	return slices.DeleteFunc(names, func(n string) bool { return !r.resting[n].IsZero() })
 }
 
 // sweep is one pass over what is due.
@@ -133,11 +146,12 @@ func (s *sweep) advance(ctx context.Context, names []string) {
 		s.mu.Unlock()
 		g.Go(func() error {
 			if ctx.Err() != nil {
+				s.r.lookAgain(name, 0)
 				return nil
 			}
 			st, err := s.r.Advance(ctx, name)
 			if err != nil && st.Open == nil && st.Last == nil && st.Generation == 0 {
-				s.r.lookAgain(name) // the journal may know nothing of it yet
+				s.r.lookAgain(name, s.r.cfg.Lease)
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
