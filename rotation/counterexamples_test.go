@@ -364,7 +364,10 @@ func (r *retaining) Describe() rotation.Traits { return rotation.Traits{Propagat
 
 // elsewhere makes another accepting side of a world's: its consumers are seen, and asked nothing.
 func (h *hazard) elsewhere(issuer rotation.Issuer, accepts func(rotation.Key) bool) {
-	h.cred.Issuer, h.accepts = issuer, accepts
+	h.cred.Issuer = issuer
+	h.mu.Lock()
+	h.accepts = accepts
+	h.mu.Unlock()
 	for i, c := range h.consumers {
 		h.cred.Consumers[i].Consumer = observing{rotation.ConsumerFunc(c.Deploy), c}
 	}

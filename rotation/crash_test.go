@@ -159,7 +159,7 @@ type crashWorld struct {
 	seeded    rotation.Key
 	mu        sync.Mutex
 	broken    []string // guarded by mu
-	outageOK  bool
+	outageOK  bool     // guarded by mu
 	badCanary bool
 	trace     []string
 }
@@ -185,6 +185,12 @@ func newCrashWorld(t *testing.T) *crashWorld {
 		}
 	}()
 	return w
+}
+
+func (w *crashWorld) allowOutage() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outageOK = true
 }
 
 // check is the oracle: no presenter holds a dead key.
@@ -351,7 +357,7 @@ func TestEveryCrashOfARollBack(t *testing.T) {
 func TestEveryCrashOfAnEmergency(t *testing.T) {
 	everyCrash(t, func(t *testing.T, dieAt int, after bool) int {
 		w := newCrashWorld(t)
-		w.outageOK = true
+		w.allowOutage()
 		r, p := w.process(dieAt, after)
 		emergency := func(r *rotation.Rotator) func() error {
 			return func() error {
@@ -380,7 +386,7 @@ func TestAnEmergencyAtEveryEffect(t *testing.T) {
 		})
 		effects := len(p.effects)
 		if !ended {
-			w.outageOK = true
+			w.allowOutage()
 			r, p = w.process(0, false)
 			before := w.provider.Live()
 			w.drive(r, p, func() error {

@@ -26,11 +26,11 @@ import (
 // hazard is a world in which every consumer presents its key at odd intervals.
 type hazard struct {
 	*world
-	accepts func(rotation.Key) bool // the accepting side; nil: the provider's RoundTrip
-	others  []string                // ids of somebody else's keys in the same account
+	others []string // ids of somebody else's keys in the same account
 
 	mu       sync.Mutex
-	rejected []string // guarded by mu: presentations that failed
+	accepts  func(rotation.Key) bool // guarded by mu: the accepting side; nil: the provider's RoundTrip
+	rejected []string                // guarded by mu: presentations that failed
 }
 
 // newHazard seeds a key that every consumer really uses, short windows, and the traffic.
@@ -61,8 +61,11 @@ func (h *hazard) give(c *rotationtest.Consumer, key rotation.Key) {
 
 // present opens the door with a key, as a service does.
 func (h *hazard) present(key rotation.Key) bool {
-	if h.accepts != nil {
-		return h.accepts(key)
+	h.mu.Lock()
+	accepts := h.accepts
+	h.mu.Unlock()
+	if accepts != nil {
+		return accepts(key)
 	}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://provider.invalid/pay", nil)
 	require.NoError(h.t, err)
