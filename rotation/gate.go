@@ -71,8 +71,10 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 	var lacks []missing
 	run := st.Run
 	if f.Accepted != nil {
-		lacks = append(lacks, missing{Kind: NeedRetry, ID: "accepted", Text: "the key that stays is not seen accepted",
-			Problem: &Error{Evidence: "the key that stays is not seen accepted", Err: hide(f.Accepted)}})
+		lacks = append(lacks, missing{
+			Kind: NeedRetry, ID: "accepted", Text: "the key that stays is not seen accepted",
+			Problem: &Error{Evidence: "the key that stays is not seen accepted", Err: hide(f.Accepted)},
+		})
 	}
 	dead := f.Refused[victim.Key.Serial] && f.Accepted == nil // nothing left to protect, and the verifier tells the two apart
 	quiet := quietGate(reg, run, f.Usage[victim.Key.Serial], f.At)
@@ -108,16 +110,20 @@ func quietGate(reg *registration, run *run, u *Usage, now time.Time) *missing {
 	if !u.AsOf.Before(end) {
 		return nil
 	}
-	m := &missing{Kind: NeedQuiet, ID: "quiet", Until: latest(end, now), Verbs: verbs,
-		Text: fmt.Sprintf("the old key has to be unused for %v; the evidence reaches to %s", reg.Policy.Quiet, timeText(u.AsOf))}
+	m := &missing{
+		Kind: NeedQuiet, ID: "quiet", Until: latest(end, now), Verbs: verbs,
+		Text: fmt.Sprintf("the old key has to be unused for %v; the evidence reaches to %s", reg.Policy.Quiet, timeText(u.AsOf)),
+	}
 	if u.LastUsed.After(moved) {
 		who := ""
 		if u.Source != "" {
 			who = " by " + u.Source
 		}
 		m.Text = "the old key was still used" + who + " at " + timeText(u.LastUsed) + "; " + m.Text
-		m.Problem = &Error{Diagnosis: OldKeyInUse, Evidence: "the old key was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
-			Action: "find the consumer that is not registered, in the provider's access log, and add it"}
+		m.Problem = &Error{
+			Diagnosis: OldKeyInUse, Evidence: "the old key was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
+			Action: "find the consumer that is not registered, in the provider's access log, and add it",
+		}
 	}
 	return m
 }

@@ -77,16 +77,18 @@ var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za
 
 const maxName = 200
 
-func checkName(name string) error {
+// nameMistake says what is wrong with a name; nothing if it is fine.
+func nameMistake(name string) string {
 	switch {
 	case len(name) > maxName:
-		return fmt.Errorf("Name has %d characters; stores take at most %d", len(name), maxName)
+		return fmt.Sprintf("Name has %d characters; stores take at most %d", len(name), maxName)
 	case !nameRule.MatchString(name):
-		return fmt.Errorf("Name %q: letters, digits, '.', '_' and '-', in segments separated by '/', each beginning with a letter or a digit", name)
+		return fmt.Sprintf("Name %q: letters, digits, '.', '_' and '-', in segments separated by '/', each beginning with a letter or a digit", name)
 	case slices.Contains(strings.Split(name, "/"), "handover"):
-		return fmt.Errorf("Name %q: the segment \"handover\" is kept for the engine's own entries", name)
+		return fmt.Sprintf("Name %q: the segment \"handover\" is kept for the engine's own entries", name)
+	default:
+		return ""
 	}
-	return nil
 }
 
 // resolve fills in the defaults of c and finds every mistake.
@@ -96,8 +98,8 @@ func (r *Rotator) resolve(c Credential) (*registration, error) {
 		errs = append(errs, fmt.Errorf("rotation: %s: "+format, append([]any{cmp.Or(c.Name, "(no name)")}, args...)...))
 	}
 	if c.Name != "" {
-		if err := checkName(c.Name); err != nil {
-			mistake("%w", err)
+		if wrong := nameMistake(c.Name); wrong != "" {
+			mistake("%s", wrong)
 		}
 	}
 	reg := &registration{given: c, Name: c.Name, Contact: c.Contact, Type: c.Type, Scope: c.Scope, Issuer: c.Issuer, Verifier: c.Verifier, Store: c.Store}
