@@ -34,12 +34,7 @@ func (r *Rotator) Rotate(ctx context.Context, name string, t Trigger) (Status, e
 
 // triggered reports whether a rotation that ended was begun under the trigger.
 func (st *state) triggered(id string) bool {
-	for _, e := range st.Ended {
-		if e.Trigger == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(st.Triggers, id)
 }
 
 // command is what a method does before the rotation is carried on. It needs the lease: while another process drives, it

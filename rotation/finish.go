@@ -86,8 +86,9 @@ func (r *run) outcome() Outcome {
 }
 
 const (
-	keptRecords   = 8  // ended rotations that are kept for Status, triggers and incidents
-	keptEmergency = 32 // ended emergencies are kept longer
+	keptRecords   = 1  // the last rotation that ended is told by Status
+	keptEmergency = 32 // ended emergencies are kept for their incidents
+	keptTriggers  = 16 // a trigger that comes again attaches
 )
 
 // close ends the open rotation with its record.
@@ -97,13 +98,12 @@ func (d *drive) close(outcome Outcome) {
 	rec := st.record(d.reg, time.Now())
 	rec.Outcome, rec.EndedAt = outcome, time.Now()
 	rec.RollbackUntil = time.Time{}
-	if n := len(st.Ended); n > 0 && len(st.Ended[n-1].Incidents) == 0 { // only the last one keeps its details
-		last := st.Ended[n-1].record()
-		last.Timeline, last.Consumers = nil, nil
-		st.Ended[n-1].Record = encodeRecord(last)
-	}
-	st.Ended = append(st.Ended, ended{Trigger: run.Trigger, Incidents: run.Incidents, Leaks: run.Leaks, Record: encodeRecord(*rec)})
+	st.Ended = append(st.Ended, ended{Incidents: run.Incidents, Leaks: run.Leaks, Record: encodeRecord(*rec)})
 	st.prune()
+	if run.Trigger != "" {
+		st.Triggers = append(st.Triggers, run.Trigger)
+		st.Triggers = st.Triggers[max(0, len(st.Triggers)-keptTriggers):]
+	}
 	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome != TakenOver { // an emergency inherits its value in the store
 			st.drop(k.Key.Serial)

@@ -29,6 +29,7 @@ type state struct {
 	Keys           []*keyState `json:"keys,omitzero"`        // every key that is not proven dead
 	Run            *run        `json:"run,omitzero"`         // the open rotation
 	Ended          []ended     `json:"ended,omitzero"`       // oldest first
+	Triggers       []string    `json:"triggers,omitzero"`    // of the last ones that ended
 	Hold           *hold       `json:"hold,omitzero"`        // see Rotator.Hold
 	Needs          []Need      `json:"needs,omitzero"`       // as of the last Advance
 	Problem        *Error      `json:"problem,omitzero"`     // as of the last Advance
@@ -172,7 +173,6 @@ type retry struct {
 
 // ended is a rotation that is over. Its Record stays encoded: it is read now and then, and written with every save.
 type ended struct {
-	Trigger   string          `json:"trigger,omitzero"`
 	Incidents []string        `json:"incidents,omitzero"`
 	Leaks     []string        `json:"leaks,omitzero"`
 	Record    json.RawMessage `json:"record"`

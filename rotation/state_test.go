@@ -80,7 +80,7 @@ func TestRecordOfVersion1(t *testing.T) {
 	require.Len(t, st.Ended, 2)
 	rec := st.Ended[0].record()
 	require.Equal(t, TakenOver, rec.Outcome)
-	require.Equal(t, "ci-1234", st.Ended[0].Trigger)
+	require.Equal(t, []string{"ci-1234"}, st.Triggers)
 	rec = st.Ended[1].record()
 	require.Equal(t, Rotated, rec.Outcome)
 	require.Equal(t, Emergency, rec.Strategy)
