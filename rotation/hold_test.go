@@ -79,6 +79,8 @@ func TestAbortOfAnEmergency(t *testing.T) {
 func TestHoldAndRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrief(t, 1)
+		heard := &gazette{}
+		w.cfg.Sinks = []rotation.Sink{heard}
 		r := w.rotator()
 		require.ErrorContains(t, r.Hold(t.Context(), name, time.Time{}, "no end"), "needs an end")
 		require.ErrorIs(t, r.Hold(t.Context(), "another", time.Now().Add(time.Hour), ""), rotation.ErrNotFound)
@@ -100,6 +102,8 @@ func TestHoldAndRelease(t *testing.T) {
 
 		// A time that has passed ends it.
 		require.NoError(t, r.Hold(t.Context(), name, time.Now(), "freeze is over"))
+		all := heard.all()
+		require.Equal(t, "released: freeze is over", all[len(all)-1].Text)
 		st = w.rotate(r)
 		require.True(t, st.HeldUntil.IsZero())
 

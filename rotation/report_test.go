@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -170,4 +171,36 @@ func TestStatusJSON(t *testing.T) {
 	empty, err := json.Marshal(rotation.Status{Credential: "a"})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"credential":"a","next":"0001-01-01T00:00:00Z"}`, string(empty), "what is not there is not written")
+}
+
+// The deadline counts from the confirmation, and is met when the revocation was sent in time.
+func TestDeadline(t *testing.T) {
+	for _, c := range []struct {
+		kind  rotation.Type
+		since time.Duration // the confirmation
+		after time.Duration
+		met   bool
+	}{
+		{rotation.APIKey, 0, 15 * time.Minute, true},
+		{rotation.APIKey, 14 * time.Minute, 15 * time.Minute, true},
+		{rotation.APIKey, 16 * time.Minute, 15 * time.Minute, false},
+		{rotation.Database, 3 * time.Hour, 4 * time.Hour, true},
+		{rotation.Database, 5 * time.Hour, 4 * time.Hour, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newBrief(t, 1)
+			w.cred.Type = c.kind
+			r := w.rotator()
+			confirmed := time.Now().Add(-c.since)
+			_, err := r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}, ConfirmedAt: confirmed})
+			require.NoError(t, err)
+			w.ends(r)
+			report, err := r.Incident(t.Context(), "INC-1")
+			require.NoError(t, err)
+			require.True(t, report.Done())
+			rec := report.Records[0]
+			require.True(t, rec.Deadline.Equal(confirmed.Add(c.after)))
+			require.Equal(t, c.met, rec.DeadlineMet, "%s, confirmed %v ago", c.kind, c.since)
+		})
+	}
 }

@@ -143,7 +143,8 @@ func TestPoisonStarvesNobody(t *testing.T) {
 				f.cfg.Credentials[i].Store = broken
 			}
 		}
-		_, err := f.rotator().Sweep(t.Context())
+		r := f.rotator() // it has looked at all of them: only the journal says what is due
+		_, err := r.Sweep(t.Context())
 		require.Error(t, err, "the store")
 		for i := range 20 {
 			n := fmt.Sprintf("poison-%02d", i)
@@ -153,7 +154,7 @@ func TestPoisonStarvesNobody(t *testing.T) {
 			require.NoError(t, f.journal.Save(t.Context(), e))
 		}
 		time.Sleep(2 * time.Hour)
-		all, err := f.rotator().Sweep(t.Context())
+		all, err := r.Sweep(t.Context())
 		require.ErrorContains(t, err, "version 99")
 		require.Len(t, all, 22)
 		i := slices.IndexFunc(all, func(st rotation.Status) bool { return st.Credential == "zz-healthy" })
