@@ -223,6 +223,27 @@ func (w *world) busyDays(r *rotation.Rotator, n int) {
 	}
 }
 
+// Two sinks that nothing tells apart get everything, both of them, also when one of them fails.
+func TestSinksOfOneIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		shaky := &gazette{name: "same", trouble: func(n int) error {
+			if n < 3 {
+				return errSink
+			}
+			return nil
+		}}
+		steady := &gazette{name: "same"}
+		w.cfg.Sinks = []rotation.Sink{shaky, steady}
+		r := w.rotator()
+		w.rotate(r)
+		w.ends(r)
+		w.paces(r, time.Hour)
+		inOrder(t, steady.all())
+		require.Equal(t, steady.all(), shaky.all())
+	})
+}
+
 // A dead sink holds nothing up: the record stays small, the others get their events, and when it comes back it gets all of
 // its own, in order.
 func TestADeadSinkOverflows(t *testing.T) {
