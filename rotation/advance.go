@@ -20,10 +20,10 @@ func (r *Rotator) Advance(ctx context.Context, name string) (Status, error) {
 }
 
 // Rotate is Advance with a rotation that begins now, due or not. If one is open, or ended that was begun under the same
-// Trigger.ID, it joins that one. It takes as long as issuing, proving and the first deployments take.
+// Trigger.ID, it joins that one. Under a hold it is an error, and nothing begins. It takes as long as issuing, proving and the first deployments take.
 func (r *Rotator) Rotate(ctx context.Context, name string, t Trigger) (Status, error) {
 	joined := func(st *state) bool { return st.Run != nil || t.ID != "" && st.triggered(t.ID) }
-	return r.advance(ctx, name, &command{joined: joined, do: func(d *drive) error {
+	return r.advance(ctx, name, &command{joined: joined, strict: true, do: func(d *drive) error {
 		if joined(d.st) {
 			return nil
 		}
@@ -106,7 +106,8 @@ type drive struct {
 // do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.
 func (d *drive) do(cmd *command) error {
 	err := d.work(cmd)
-	if err != nil && !errors.Is(err, errLost) && d.emergency() {
+	var refused *refusal
+	if err != nil && !errors.Is(err, errLost) && !errors.Is(err, errResting) && !errors.As(err, &refused) && d.emergency() {
 		d.st.Run.IssueTried = true // whatever keeps the successor away does not keep the compromised key alive
 		d.obligations()
 	}

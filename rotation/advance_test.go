@@ -4,6 +4,7 @@
 package rotation_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,4 +30,22 @@ func TestStandardRotation(t *testing.T) {
 		require.Equal(t, 2, st.Generation)
 		require.Empty(t, st.Debts)
 	})
+}
+
+// The holder of the lease dies; whoever waits for the end takes over by itself.
+func TestWaitTakesOver(t *testing.T) {
+	for dieAt := 5; dieAt < 40; dieAt += 4 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newCrashWorld(t)
+			first, _ := w.process(dieAt, true)
+			_, _ = first.Rotate(t.Context(), name, rotation.Trigger{ID: "once"})
+			second, _ := w.process(0, false)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Hour)
+			defer cancel()
+			require.NoError(t, second.Wait(ctx, name), "died at effect %d", dieAt)
+			st, err := second.Status(t.Context(), name)
+			require.NoError(t, err)
+			require.Nil(t, st.Open)
+		})
+	}
 }

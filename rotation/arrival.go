@@ -17,6 +17,9 @@ func (d *drive) obliged(in Incident) error {
 	}
 	d.home = home
 	if d.st.attached(in.Reference) {
+		if len(in.Credentials) > 0 && !d.st.covers(Incident{Reference: in.Reference, Credentials: in.Credentials}) {
+			return &refusal{&Error{Credential: d.reg.Name, Evidence: "under " + in.Reference + " single keys were named so far, and what is alive now may be their successor", Action: "name the further keys by their ids"}}
+		}
 		if d.addLeaks(in) {
 			d.arrive(in)
 		}
@@ -145,6 +148,9 @@ func (d *drive) arrive(in Incident) {
 		}
 	}
 	run := st.Run
+	if len(in.Credentials) > 0 {
+		run.Leaks = append(run.Leaks, everyKey)
+	}
 	for _, leak := range in.Keys {
 		if leak.KeyID != "" && !slices.Contains(run.Leaks, leak.KeyID) {
 			run.Leaks = append(run.Leaks, leak.KeyID)
@@ -162,6 +168,9 @@ func (d *drive) arrive(in Incident) {
 	})
 	run.Target = successorOf(run, st)
 	run.Phase = PhaseIssue
+	if run.Target == 0 { // the successor was named too: another one is tried first again
+		run.IssueTried, run.IssueBy = false, time.Now().Add(d.r.cfg.IssueLimit)
+	}
 	d.oweTheRest()
 	st.Retry = retry{}
 	if n := st.key(run.Target); n != nil {

@@ -14,6 +14,9 @@ import (
 // emergency there is no debt, and no end, before every compromised key is dead.
 func (d *drive) confirm() error {
 	run := d.st.Run
+	if err := d.keepTarget(); err != nil {
+		return err
+	}
 	d.fold()
 	d.proveDeaths()
 	var needs []Need

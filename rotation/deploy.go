@@ -85,6 +85,9 @@ func (d *drive) deployAll() error { return d.deploy(d.st.Run.Consumers, RoleCurr
 // verifyAll waits until every consumer is seen on the target and works.
 func (d *drive) verifyAll() error {
 	run := d.st.Run
+	if err := d.keepTarget(); err != nil {
+		return err
+	}
 	if err := d.adopted(run.Consumers); err != nil {
 		return err
 	}
@@ -282,8 +285,8 @@ func (d *drive) adopted(consumers []*consumerState) error {
 func (d *drive) restore() error {
 	run := d.st.Run
 	old := d.st.key(run.Old)
-	if n := d.st.key(run.New); n == nil || !n.Presented {
-		return nil // nobody left the old key
+	if d.st.key(run.New) == nil {
+		return nil // there is no key to kill, and nobody left the old one
 	}
 	if old.disabled() {
 		if err := d.enable(old); err != nil {

@@ -96,6 +96,22 @@ func (d *drive) revived(k *keyState) bool {
 	return d.enable(k) == nil
 }
 
+// keepTarget looks after a target that this rotation once disabled: a late call of a former owner may switch it off again.
+func (d *drive) keepTarget() error {
+	k := d.st.key(d.st.Run.Target)
+	if k == nil || k.DisableSent.IsZero() {
+		return nil
+	}
+	if errors.Is(d.verify(d.value(k.Key.Serial)), ErrRejected) && d.revived(k) {
+		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: "the key that stays is enabled once more"})
+	}
+	until := latest(k.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle)
+	if d.st.Run.Phase == PhaseFinish && until.After(time.Now()) {
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: until, Text: "a call that disables the key that stays can still land"}}}
+	}
+	return nil
+}
+
 func (d *drive) enable(k *keyState) error {
 	dis, ok := As[Disabler](d.reg.Issuer)
 	if !ok {

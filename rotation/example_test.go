@@ -71,7 +71,7 @@ func ExampleRotator_Rotate() {
 	// Output: rotated key-001 -> key-002 live: [key-002]
 }
 
-// A leaked key dies first; the report is for the ticket.
+// A leaked key dies without waiting for anybody; the report is for the ticket.
 func ExampleRotator_Emergency() {
 	provider, secrets := rotationtest.NewProvider(), store.NewMemory()
 	if err := store.Seed(ctx, secrets, "crm", provider.Mint()); err != nil {

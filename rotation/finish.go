@@ -21,7 +21,9 @@ func (d *drive) finish() error {
 			a.Fate = fateAbsent // nobody supplied it
 			continue
 		}
-		if err := d.settleAttempt(a); err != nil {
+		target, made := run.Target, run.New
+		err := d.settleAttempt(a)
+		if run.Target, run.New = target, made; err != nil { // what it made comes too late to take over
 			return err
 		}
 		if a.Fate == fateOpen || a.Fate == fateStored && run.Target != a.Serial { // of no use any more
@@ -34,6 +36,9 @@ func (d *drive) finish() error {
 	d.payDebts()
 	if d.st.Settle.After(time.Now()) && len(run.Victims) > 0 {
 		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: d.st.Settle, Text: "calls of a process that died can still land"}}}
+	}
+	if err := d.keepTarget(); err != nil {
+		return err
 	}
 	for _, victim := range d.st.victims() {
 		if victim.DeadAt.IsZero() {

@@ -78,7 +78,7 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 	}
 	dead := f.Refused[victim.Key.Serial] && f.Accepted == nil // nothing left to protect, and the verifier tells the two apart
 	quiet := quietGate(reg, run, f.Usage[victim.Key.Serial], f.At)
-	if victim.UsageSeen && f.Usage[victim.Key.Serial] == nil && !f.Gone[victim.Key.Serial] {
+	if victim.UsageSeen && f.Usage[victim.Key.Serial] == nil && !f.Gone[victim.Key.Serial] && !victim.disabled() {
 		quiet = &missing{Kind: NeedQuiet, ID: "quiet", Text: "the issuer does not report the old key's use any more", Verbs: []Verb{VerbAttest, VerbRollBack}}
 	}
 	if quiet != nil && !dead {

@@ -82,13 +82,13 @@ func TestHoldAndRelease(t *testing.T) {
 		heard := &gazette{}
 		w.cfg.Sinks = []rotation.Sink{heard}
 		r := w.rotator()
-		require.ErrorContains(t, r.Hold(t.Context(), name, time.Time{}, "no end"), "needs an end")
+		require.NoError(t, r.Hold(t.Context(), name, time.Time{}, "nothing to release"))
 		require.ErrorIs(t, r.Hold(t.Context(), "another", time.Now().Add(time.Hour), ""), rotation.ErrNotFound)
 
 		until := time.Now().Add(10 * time.Hour).Round(0)
 		require.NoError(t, r.Hold(rotation.WithActor(t.Context(), "ann"), name, until, "release freeze"))
 		st, err := r.Rotate(t.Context(), name, rotation.Trigger{})
-		require.NoError(t, err)
+		require.ErrorContains(t, err, "held until")
 		require.Nil(t, st.Open, "nothing begins")
 		require.True(t, st.HeldUntil.Equal(until))
 		require.False(t, st.Next.Before(until), "and nothing is looked at before")

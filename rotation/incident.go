@@ -32,4 +32,5 @@ type IncidentReport struct {
 	Incident Incident `json:"incident"`
 	Actor    string   `json:"actor"`
 	Records  []Record `json:"records"`
+	Unknown  []string `json:"unknown,omitzero"` // credentials that no record and no registration knows: none of their keys is killed
 }

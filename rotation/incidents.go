@@ -99,7 +99,10 @@ func (r *Rotator) Incident(ctx context.Context, reference string) (IncidentRepor
 			errs = append(errs, err)
 			continue
 		}
-		reg, _ := r.registration(name) // a removed one still has its record
+		reg, unknown := r.registration(name) // a removed one still has its record
+		if unknown != nil && st.Run == nil && len(st.Ended) == 0 {
+			report.Unknown = append(report.Unknown, name)
+		}
 		if st.Run != nil && slices.Contains(st.Run.Incidents, reference) {
 			report.Records = append(report.Records, *st.record(reg, time.Now()))
 		}

@@ -136,7 +136,7 @@ func (d *drive) mint(a *attempt) error {
 	run := d.st.Run
 	req := IssueRequest{
 		Credential: d.reg.Name, Name: a.Name, Token: a.Token, Generation: run.Generation,
-		Current: d.value(run.Old), Overlap: d.overlap(),
+		Current: d.succeeded(), Overlap: d.overlap(),
 	}
 	if c, ok := As[Chooser](d.reg.Issuer); ok && d.supplied == nil {
 		chosen, absent, err := d.choose(c, a, req)
@@ -159,6 +159,7 @@ func (d *drive) mint(a *attempt) error {
 	if err != nil {
 		return d.notMinted(a, key, err)
 	}
+	d.spareSlot(key.ID)
 	if key.Secret.IsZero() {
 		key.Secret = req.Chosen.Secret
 	}
@@ -166,6 +167,17 @@ func (d *drive) mint(a *attempt) error {
 		return d.notMinted(a, key, &Error{Evidence: "the issuer answered without a secret"})
 	}
 	return d.keep(a, key)
+}
+
+// succeeded is the key that a new one succeeds: the old one, or what has replaced it since.
+func (d *drive) succeeded() Key {
+	if old := d.st.key(d.st.Run.Old); old != nil && old.DeadAt.IsZero() && !old.Answered {
+		return d.value(d.st.Run.Old)
+	}
+	if current := d.value(d.st.Current); !current.IsZero() {
+		return current
+	}
+	return d.value(d.st.Run.Old)
 }
 
 // answer is the issuer's, or the person's who made the key.

@@ -181,7 +181,7 @@ func (st *state) wake(reg *registration, now time.Time) time.Time {
 
 // nextLook is when to look at the open rotation again, decided when an Advance ends.
 func (st *state) nextLook(reg *registration, now time.Time, proof time.Duration) time.Time {
-	look := st.nextStep(reg, now)
+	look := st.nextStep(reg, now, proof)
 	if st.Run == nil || st.Run.Strategy != Emergency {
 		return look
 	}
@@ -198,7 +198,7 @@ func (st *state) nextLook(reg *registration, now time.Time, proof time.Duration)
 }
 
 // nextStep is when the steps can go on.
-func (st *state) nextStep(reg *registration, now time.Time) time.Time {
+func (st *state) nextStep(reg *registration, now time.Time, proof time.Duration) time.Time {
 	if st.Retry.At.After(now) {
 		at := st.Retry.At
 		if run := st.Run; run != nil && run.Strategy == Standard && !run.Failing.IsZero() {
@@ -217,6 +217,11 @@ func (st *state) nextStep(reg *registration, now time.Time) time.Time {
 	for _, n := range st.Needs {
 		if n.Until.After(now) {
 			clock = earliest(clock, n.Until)
+		}
+	}
+	for _, n := range st.Needs {
+		if n.Kind == NeedTime && !n.Until.IsZero() && !n.Until.After(now) {
+			return now.Add(proof / floor) // its time has come while this Advance ended
 		}
 	}
 	if len(st.Needs) > 0 && !clock.IsZero() {

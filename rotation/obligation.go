@@ -18,6 +18,7 @@ type kills struct {
 	done    *sync.Cond
 	pending int
 	sent    map[int64]bool
+	taken   map[string]bool // ids that were given to a new key: slots that must not be revoked any more
 	results []killed
 	closed  bool // the Advance is ending: nothing is sent any more
 }
@@ -36,7 +37,7 @@ func (d *drive) obligations() {
 		return
 	}
 	if d.kills == nil {
-		d.kills = &kills{sent: map[int64]bool{}}
+		d.kills = &kills{sent: map[int64]bool{}, taken: map[string]bool{}}
 		d.kills.done = sync.NewCond(&d.kills.mu)
 	}
 	due := map[int64]Key{}
@@ -66,7 +67,7 @@ func (d *drive) send(due map[int64]Key) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for serial, key := range due {
-		if k.closed || k.sent[serial] {
+		if k.closed || k.sent[serial] || k.taken[key.ID] {
 			continue
 		}
 		k.sent[serial] = true
@@ -83,12 +84,25 @@ func (d *drive) send(due map[int64]Key) {
 	}
 }
 
+// spareSlot keeps an alarm from revoking the slot in which a new key lives now.
+func (d *drive) spareSlot(id string) {
+	if d.kills == nil || id == "" {
+		return
+	}
+	d.kills.mu.Lock()
+	defer d.kills.mu.Unlock()
+	d.kills.taken[id] = true
+}
+
 // revokeCall revokes by what is known at once; a provider that revokes by value gets it from the store in a second call.
 func (d *drive) revokeCall(key Key) error {
 	revoke := func(key Key) error {
 		return guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, key) })
 	}
-	err := revoke(key)
+	var err error = ErrNotIssued
+	if key.ID != "" || !key.Secret.IsZero() {
+		err = revoke(key)
+	}
 	if err == nil || !key.Secret.IsZero() || errors.Is(err, ErrNotFound) || errors.Is(err, ErrManual) {
 		return err
 	}
@@ -161,6 +175,9 @@ func (d *drive) byHand() {
 		case victim.Manual != "":
 			n = d.keyNeed("revoke", victim, victim.Manual, VerbDone)
 		case !d.mine(victim):
+			if !victim.Retry.At.After(time.Now()) {
+				victim.Retry = d.backoff(victim.Retry, nil)
+			}
 			n = d.keyNeed("dead", victim, victim.Key.String()+" is compromised and cannot be revoked from here: end it at its provider", VerbSettle)
 		default:
 			continue

@@ -160,7 +160,7 @@ func (reg *registration) bind(bindings []Binding, mistake func(string, ...any)) 
 			mistake("%s.Name %q is given to two bindings", field, b.Name)
 		}
 		if isNil(b.Consumer) {
-			mistake("%s.Consumer (%s) is required", field, b.Name)
+			mistake("%s.Consumer (%s) is required", field, cmp.Or(b.Name, "no name"))
 			continue
 		}
 		if err := validate(field+".Consumer", b.Consumer); err != nil {

@@ -44,7 +44,7 @@ func (st *state) status(reg *registration) Status {
 	if st.Lease != nil {
 		out.Next = latest(out.Next, now.Add(st.Lease.For/4)) // somebody is at it
 	}
-	out.Next = latest(out.Next, now.Add(-time.Millisecond)) // never zero
+	out.Next = latest(out.Next, now.Add(-time.Millisecond)).Round(0) // never zero
 	if current := st.key(st.Current); current != nil {
 		out.Generation, out.IssuedAt = current.Key.Generation, current.Key.IssuedAt
 		out.Due = dueAt(reg, current)
@@ -140,9 +140,9 @@ func (r *run) consumerRecord(c *consumerState) ConsumerRecord {
 	return out
 }
 
-// Done reports whether every rotation of the incident has ended.
+// Done reports whether every rotation of the incident has ended, and every credential that it names is known.
 func (r IncidentReport) Done() bool {
-	return len(r.Records) > 0 && !slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.EndedAt.IsZero() })
+	return len(r.Records) > 0 && len(r.Unknown) == 0 && !slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.EndedAt.IsZero() })
 }
 
 // String is the text for the incident's ticket.
@@ -158,6 +158,9 @@ func (r IncidentReport) String() string {
 	line("by", "%s", r.Actor)
 	line("exposed", "%s", when(r.Incident.ExposedAt))
 	line("confirmed", "%s", when(r.Incident.ConfirmedAt))
+	for _, name := range r.Unknown {
+		line("NOT KILLED", "%s: no such credential is registered", name)
+	}
 	for _, rec := range r.Records {
 		fmt.Fprintf(&b, "\n%s", rec)
 	}

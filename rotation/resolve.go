@@ -23,12 +23,10 @@ func (r *Rotator) Abort(ctx context.Context, name, reason string) (Status, error
 	}})
 }
 
-// Hold keeps the credential as it is until the given time; a time that has passed ends a hold. An emergency ignores it.
+// Hold keeps the credential as it is until the given time: nothing is begun and no step is taken. A time that has passed, the
+// zero time too, ends a hold. An emergency ignores it.
 func (r *Rotator) Hold(ctx context.Context, name string, until time.Time, reason string) error {
 	_, err := r.advance(ctx, name, &command{early: true, do: func(d *drive) error {
-		if until.IsZero() {
-			return d.refuse("a hold needs an end")
-		}
 		if !until.After(time.Now()) {
 			d.st.Hold = nil
 			d.emit(Event{Kind: EventAnswered, Text: "released: " + reason})
@@ -58,7 +56,7 @@ func (r *Rotator) Supply(ctx context.Context, name string, key Key) (Status, err
 		if run.Strategy == RollBack || run.successor(d.st) {
 			return d.refuse("the open rotation has its new key already")
 		}
-		d.supplied = &key
+		d.supplied, d.st.Retry = &key, retry{}
 		return nil
 	}})
 }

@@ -193,6 +193,7 @@ func (r *Rotator) waitOne(ctx context.Context, name string) error {
 	}
 	for err != nil || st.Open != nil || pending() {
 		wait := max(time.Until(st.Next), r.cfg.CallTimeout/floor)
+		look := st.Next
 		timer := time.NewTimer(min(wait, r.cfg.Lease))
 		select {
 		case <-ctx.Done():
@@ -200,8 +201,10 @@ func (r *Rotator) waitOne(ctx context.Context, name string) error {
 			return &Error{Credential: name, Evidence: "waiting ended before the rotation", Err: ctx.Err()}
 		case <-timer.C:
 		}
-		if st, err = r.Status(ctx, name); err == nil && st.Open != nil && !st.Next.After(time.Now()) || pending() {
-			st, err = r.Advance(ctx, name)
+		if look.After(time.Now()) && !pending() {
+			st, err = r.Status(ctx, name) // somebody else may have ended it
+		} else {
+			st, err = r.Advance(ctx, name) // carries on, or takes over from a process that died
 		}
 		if errors.Is(err, ErrNotFound) {
 			return err

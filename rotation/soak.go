@@ -22,6 +22,7 @@ func (d *drive) soak() error {
 			if err := d.enable(victim); err != nil {
 				return err
 			}
+			run.Extend = latest(run.Extend, time.Now().Add(max(d.reg.Policy.Quiet, d.reg.Policy.Patience)))
 		}
 	}
 	return d.passGate()

@@ -111,7 +111,7 @@ func TestNextLook(t *testing.T) {
 		"the sooner of two clocks":     {[]Need{{Until: later}, {Until: soon}}, time.Time{}, soon},
 		"a person":                     {[]Need{person}, time.Time{}, noon.Add(15*time.Minute + time.Second)},
 		"a person and a clock":         {[]Need{person, {Until: later}}, time.Time{}, later},
-		"a clock that has passed":      {[]Need{past}, time.Time{}, noon.Add(15*time.Minute + time.Second)},
+		"a clock that has just passed": {[]Need{past}, time.Time{}, noon.Add(50 * time.Millisecond)},
 		"a failure and a later clock":  {[]Need{{Until: later}}, soon, soon},
 		"a failure and a sooner clock": {[]Need{{Until: soon}}, later, soon},
 		"a failure and a person":       {[]Need{person}, later, later},

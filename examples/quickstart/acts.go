@@ -113,7 +113,7 @@ func (s *stage) rollBack(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// emergency is the third act: the key is public, so it dies first, and the services get the next one as fast as they can.
+// emergency is the third act: the key is public, so it dies without waiting for anybody, and the services get the next one as fast as they can.
 func (s *stage) emergency(ctx context.Context, result *Result) error {
 	old, err := s.begin(ctx, "3. An emergency: the key has leaked.")
 	if err != nil {
