@@ -165,7 +165,6 @@ func (d *drive) work(cmd *command) error {
 		return err
 	}
 	d.home = home
-	d.st.Outbox.know(d.r.cfg.Sinks, d.began)
 	d.obligations()
 	if err := d.checkClock(); err != nil {
 		return err

@@ -120,7 +120,8 @@ func (d *drive) enable(k *keyState) error {
 	if err := d.save(); err != nil {
 		return err
 	}
-	if err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) }); err != nil {
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) })
+	if err != nil && !unsupported(err) { // what cannot be switched was never switched off: the intent was all there was
 		return &Error{Evidence: "the old key was not enabled again", Err: hide(err)}
 	}
 	k.DisabledAt, k.EnabledAt = time.Time{}, time.Now()

@@ -92,6 +92,7 @@ func (r *Rotator) acquire(ctx context.Context, reg *registration, e Entry, st *s
 		For:    r.cfg.Lease,
 		Settle: r.settle(reg),
 	}
+	st.Outbox.know(r.cfg.Sinks, now)
 	d := &drive{r: r, ctx: ctx, reg: reg, st: st, revision: e.Revision, began: now}
 	if err := d.save(); err != nil {
 		if errors.Is(err, errLost) { // somebody was faster

@@ -1,0 +1,254 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/handover-go/handover/rotation"
+)
+
+// Interventions: what somebody does to the world while a call is under way.
+const (
+	LeakAll    Trouble = "emergency of the credential"
+	LeakOld    Trouble = "emergency of the old key"
+	LeakNew    Trouble = "emergency of the new key"
+	LeakBoth   Trouble = "emergency of both keys"
+	LeakTwice  Trouble = "emergency, again, and another one"
+	PutBack    Trouble = "the old key is put back by hand"
+	PutKeep    Trouble = "the old key is put back by hand, on purpose"
+	NewKey     Trouble = "a key of a person's in the store"
+	NewKeyKeep Trouble = "a key of a person's in the store, on purpose"
+	DeadKey    Trouble = "a dead key in the store"
+	Lose       Trouble = "the values beside the current one are lost"
+	Backup     Trouble = "the store is restored"
+	Foreign    Trouble = "another installation writes the store"
+	Rewind     Trouble = "the journal is restored"
+	Empty      Trouble = "the journal is emptied"
+	Second     Trouble = "a second journal"
+	Join       Trouble = "a consumer is registered"
+	Leave      Trouble = "a consumer is not registered any more"
+	Clock      Trouble = "the clock jumps by two days"
+	OldDies    Trouble = "the old key dies"
+	NewDies    Trouble = "the new key dies"
+	Abort      Trouble = "somebody aborts"
+	Again      Trouble = "somebody rotates again"
+	Paused     Trouble = "somebody holds it for an hour"
+)
+
+// Interventions are all of them.
+func Interventions() []Trouble {
+	return []Trouble{
+		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
+		Second, Join, Leave, Clock, OldDies, NewDies, Abort, Again, Paused,
+	}
+}
+
+// meddle does it.
+func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
+	w.mu.Lock()
+	w.meddled = true
+	old, fresh := w.seeded, w.newest()
+	w.mu.Unlock()
+	leak := func(ms ...*minted) []rotation.Leak {
+		var keys []rotation.Leak
+		for _, m := range ms {
+			if m != nil {
+				keys = append(keys, rotation.Leak{Credential: credential, KeyID: m.key.ID})
+			}
+		}
+		return keys
+	}
+	report := func(in rotation.Incident) {
+		if len(in.Keys)+len(in.Credentials) > 0 {
+			w.operator(ctx, func(eve *process) { _ = emergency(in)(ctx, eve) })
+		}
+	}
+	switch what {
+	case LeakAll:
+		report(rotation.Incident{Reference: "INC-2", Credentials: []string{credential}})
+	case LeakOld:
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
+	case LeakNew:
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(fresh)})
+	case LeakBoth:
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(old, fresh)})
+	case LeakTwice:
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
+		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
+	case PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign:
+		w.mu.Lock()
+		w.edit(what)
+		w.mu.Unlock()
+	case Rewind, Empty:
+		w.mu.Lock()
+		w.journal.rewind(what == Empty)
+		w.mu.Unlock()
+	case Second:
+		w.second(ctx)
+	case Join, Leave:
+		w.register(what == Join)
+	case Clock:
+		p.skew.Add(int64(48 * time.Hour))
+		w.in(time.Hour, func() { p.skew.Add(-int64(48 * time.Hour)) })
+	case OldDies, NewDies:
+		w.mu.Lock()
+		if m := map[Trouble]*minted{OldDies: old, NewDies: fresh}[what]; m != nil && m.gone.IsZero() {
+			w.oracle.handmade[m] = true
+			w.atOnce = true
+			m.gone = time.Now()
+			w.tell("a person ends %s", m.key.ID)
+		}
+		w.mu.Unlock()
+	case Abort:
+		w.operator(ctx, func(eve *process) {
+			st, err := eve.rotator.Abort(ctx, credential, "simulated")
+			w.say("Abort", st, err)
+		})
+	case Again:
+		w.operator(ctx, func(eve *process) {
+			st, err := eve.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 8"})
+			w.say("Rotate", st, err)
+		})
+	case Paused:
+		w.operator(ctx, func(eve *process) {
+			w.say("Hold", nil, eve.rotator.Hold(ctx, credential, time.Now().Add(time.Hour), "simulated"))
+		})
+	}
+}
+
+// newest is the last key that was issued, nil before. The caller holds the lock.
+func (w *World) newest() *minted {
+	for _, m := range slices.Backward(w.provider.keys) {
+		if !m.foreign && !m.first {
+			return m
+		}
+	}
+	return nil
+}
+
+// operator does something from a process of its own, beside the call that is under way.
+func (w *World) operator(_ context.Context, do func(*process)) {
+	eve := w.start("eve", 0)
+	w.mu.Lock()
+	eve.advance = time.Now()
+	w.pending++
+	w.mu.Unlock()
+	go func() {
+		do(eve)
+		w.mu.Lock()
+		w.pending--
+		w.mu.Unlock()
+	}()
+}
+
+// edit changes the store by hand. The caller holds the lock.
+func (w *World) edit(what Trouble) {
+	doc := cloneVersions(w.vault.doc)
+	find := func(r rotation.Role) int {
+		return slices.IndexFunc(doc.Keys, func(k rotation.StoredKey) bool { return k.Role == r && !k.Compromised })
+	}
+	current, previous := find(rotation.RoleCurrent), find(rotation.RolePrevious)
+	switch what {
+	case PutBack, PutKeep:
+		if current < 0 || previous < 0 {
+			return
+		}
+		doc.Keys[current].Role, doc.Keys[previous].Role = rotation.RolePrevious, rotation.RoleCurrent
+	case NewKey, NewKeyKeep, DeadKey:
+		if w.setting.Slots || w.setting.Traits.MaxKeys > 0 || current < 0 {
+			return
+		}
+		m := w.provider.byHand(false)
+		w.oracle.handmade[m] = true
+		if what == DeadKey {
+			m.gone = m.since
+		}
+		k := m.answer()
+		doc.Keys[current] = rotation.StoredKey{Key: k, Role: rotation.RoleCurrent}
+	case Lose:
+		if current < 0 || len(doc.Keys) < 2 {
+			return
+		}
+		doc.Keys = doc.Keys[current : current+1]
+	case Backup:
+		doc = cloneVersions(w.vault.history[len(w.vault.history)/2])
+	case Foreign:
+		parts := strings.Split(doc.Stamp, ":")
+		if len(parts) != 5 {
+			return
+		}
+		parts[1] = "SOMEBODYELSEHERE"
+		doc.Stamp = strings.Join(parts, ":")
+	}
+	if what == PutKeep || what == NewKeyKeep || what == Foreign {
+		w.prefers = rotation.VerbAdopt
+	}
+	w.tell("a person edits the store")
+	w.vault.put(doc)
+}
+
+// rewind makes the journal what it was, or nothing. The caller holds the lock.
+func (b *book) rewind(empty bool) {
+	b.w.oracle.tampered = true
+	b.w.prefers = rotation.VerbAdopt
+	b.w.tell("the journal goes back")
+	b.w.oracle.holder = owner{}
+	if empty {
+		clear(b.entries)
+		return
+	}
+	e := b.history[len(b.history)/2]
+	b.entries[credential] = e
+}
+
+// second is a rotator with a journal of its own, as a mistake of configuration makes it.
+func (w *World) second(ctx context.Context) {
+	w.mu.Lock()
+	w.twoJournals = true
+	w.mu.Unlock()
+	eve := w.start("eve", 0)
+	w.mu.Lock()
+	w.pending++
+	w.mu.Unlock()
+	go func() {
+		for range 10 {
+			w.mu.Lock()
+			eve.advance = time.Now()
+			w.mu.Unlock()
+			st, err := eve.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 9"})
+			w.say("Rotate", st, err)
+			time.Sleep(20 * time.Minute)
+		}
+		eve.retire()
+		w.mu.Lock()
+		w.pending--
+		w.mu.Unlock()
+	}()
+}
+
+// register changes the inventory of every process.
+func (w *World) register(more bool) {
+	w.mu.Lock()
+	if more {
+		s := newService(w, len(w.services), Pushed)
+		w.services = append(w.services, s)
+		s.hold(s.instances[0], w.seeded.answer())
+	} else {
+		s := w.services[len(w.services)-1]
+		s.hidden = true
+		s.drop(s.instances[0])
+	}
+	processes := slices.Clone(w.processes)
+	w.mu.Unlock()
+	for _, p := range processes {
+		if err := p.rotator.Register(p.credential()); err != nil {
+			w.say("Register", nil, err)
+		}
+	}
+}

@@ -1,0 +1,328 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/handover-go/handover/rotation"
+)
+
+// Violation is a law that was broken.
+type Violation struct {
+	Law  string // "law 1"
+	Text string
+}
+
+func (v Violation) String() string { return v.Law + ": " + v.Text }
+
+// oracle watches the laws. It sees what no part of the engine sees: what every presenter holds, what every edge accepts, what
+// was minted, and every text. Its methods are called under the world's lock.
+type oracle struct {
+	w          *World
+	violations []Violation
+
+	excused     map[*minted]string // keys that a presenter may hold although they are refused, and why
+	compromised map[*minted]time.Time
+	sent        map[*minted]time.Time // revocations of compromised keys that were sent
+	presented   map[*minted]bool      // somebody used it
+	promotedAt  map[*minted]time.Time // it became current
+	replacedAt  map[*minted]time.Time // it was current and is not any more
+	late        map[string]bool       // labels of calls that land when nobody waits for them any more
+	tampered    bool                  // the journal was restored or emptied: it cannot know what it does not know
+	handmade    map[*minted]bool      // killed by a person
+	holder      owner                 // of the lease, as the journal has it
+}
+
+// owner is who drives, as the journal tells.
+type owner struct {
+	by    *process
+	saved time.Time // the last write
+}
+
+func newOracle(w *World) *oracle {
+	return &oracle{
+		w: w, excused: map[*minted]string{}, compromised: map[*minted]time.Time{}, sent: map[*minted]time.Time{},
+		presented: map[*minted]bool{}, promotedAt: map[*minted]time.Time{}, replacedAt: map[*minted]time.Time{},
+		late: map[string]bool{}, handmade: map[*minted]bool{},
+	}
+}
+
+// enough violations: the rest follows from the first.
+const enough = 5
+
+func (o *oracle) broken(law, format string, args ...any) {
+	v := Violation{law, fmt.Sprintf(format, args...)}
+	if len(o.violations) < enough && !slices.Contains(o.violations, v) {
+		o.violations = append(o.violations, v)
+		o.w.tell("%s", "!!! "+v.String())
+	}
+}
+
+// excuse says that a key is refused and nobody is to blame.
+func (o *oracle) excuse(id, why string) {
+	if m := o.w.provider.holder(id); m != nil {
+		o.excused[m] = why
+	}
+}
+
+// excuseAt is excuse from a time on.
+func (o *oracle) excuseAt(id string, _ time.Time, why string) { o.excuse(id, why) }
+
+// residue says that a call will land when nobody expects it any more: what PROTOCOL C4 leaves open.
+func (o *oracle) residue(label string) { o.late[label] = true }
+
+// lateDone reports whether a call of this kind was one of the residue.
+func (o *oracle) lateDone(prefix op) bool {
+	for label := range o.late {
+		if strings.HasPrefix(label, string(prefix)) {
+			return true
+		}
+	}
+	return false
+}
+
+// look checks what holds at every instant.
+func (o *oracle) look(why string) {
+	w, now := o.w, time.Now()
+	p := w.provider
+	for _, s := range w.services {
+		for _, i := range s.instances {
+			m := p.byValue(i.key.Secret)
+			if m == nil || i.idle || o.innocent(m) {
+				continue
+			}
+			young := w.emergency && now.Sub(m.since) < w.setting.Propagate // nobody waits for the new key to be known
+			if !m.accepted(now, p.lag(i.edge)) && !young {
+				o.broken("law 1", "%s holds %s, which the provider refuses (%s)", i.name, m.key.ID, why)
+			}
+		}
+	}
+	o.nothingLost(why)
+	o.emergencyFirst()
+}
+
+// innocent reports whether a presenter may hold this key although it is refused.
+func (o *oracle) innocent(m *minted) bool {
+	_, bad := o.compromised[m]
+	return bad || o.excused[m] != "" || o.handmade[m] || o.lateDone(opDisable) || o.lateDone(opDeploy)
+}
+
+// nothingLost is law 2: whatever was minted is in the store, or a record names it.
+func (o *oracle) nothingLost(why string) {
+	w := o.w
+	if o.tampered {
+		return
+	}
+	for _, m := range w.provider.keys {
+		if m.foreign || m.first || !m.exists(time.Now()) || w.vault.has(m) || o.named(m) || o.lateDone(opIssue) || w.setting.Untagged {
+			continue
+		}
+		o.broken("law 2", "%s was minted, is not in the store, and no record names it (%s)", m.key.ID, why)
+	}
+}
+
+// named reports whether a journal's record has the key's id or name.
+func (o *oracle) named(m *minted) bool {
+	for _, p := range o.w.processes {
+		data := p.journal.entries[credential].Data
+		if m.key.Name != "" && bytes.Contains(data, []byte(m.key.Name)) || bytes.Contains(data, []byte(`"`+m.key.ID+`"`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Deadline of the simulation for sending the revocation of a compromised key: the time limit of issuing first, and two calls.
+const emergencyLimit = issueLimit + 3*callTimeout
+
+// emergencyFirst is law 7: a compromised key is revoked in time, whatever else goes on.
+func (o *oracle) emergencyFirst() {
+	for m, at := range o.compromised {
+		if _, sent := o.sent[m]; !sent && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
+			o.broken("law 7", "%s is compromised, and nobody tried to revoke it within %v", m.key.ID, emergencyLimit)
+		}
+	}
+}
+
+// minted is a new key.
+func (o *oracle) minted(m *minted) { o.w.tell("the provider mints %s", m.key.ID) }
+
+// stored compares two documents of the store.
+func (o *oracle) stored(old, now rotation.Versions) {
+	was, is := o.w.provider.byValue(old.Key(rotation.RoleCurrent).Secret), o.w.provider.byValue(now.Key(rotation.RoleCurrent).Secret)
+	if was != is {
+		if was != nil {
+			o.replacedAt[was] = time.Now()
+		}
+		if is != nil {
+			o.promotedAt[is] = time.Now()
+			o.presented[is] = true
+		}
+	}
+	var roles []string
+	for _, k := range now.Keys {
+		role := string(k.Role)
+		if k.Compromised {
+			role += "!"
+		}
+		roles = append(roles, k.Key.ID+" "+role)
+		if m := o.w.provider.byValue(k.Key.Secret); m != nil && k.Role == rotation.RoleCurrent && !k.Compromised {
+			if _, bad := o.compromised[m]; bad && is == m && was != m {
+				o.broken("law 3", "%s is compromised, and was made current", k.Key.ID)
+			}
+		}
+	}
+	o.w.tell("the store holds %s", strings.Join(roles, ", "))
+}
+
+// before is the beginning of a call.
+func (o *oracle) before(p *process, what op, about string) {
+	if !what.effect() || what == opJournal {
+		return
+	}
+	if what == opRevoke {
+		for _, m := range o.w.provider.keys {
+			if _, bad := o.compromised[m]; bad && o.w.label(m) == about {
+				if o.sent[m].IsZero() {
+					o.sent[m] = time.Now()
+				}
+				return // no lease is needed
+			}
+		}
+	}
+	o.exclusive(p, string(what)+" "+about)
+	m := o.w.labelled(about)
+	if m == nil || !m.exists(time.Now()) {
+		return
+	}
+	switch what {
+	case opRevoke, opDisable:
+		o.killing(p, m, what)
+	}
+}
+
+// exclusive is law 5: whoever begins an effect wrote the journal last, with success, and not too long ago.
+func (o *oracle) exclusive(p *process, effect string) {
+	h := o.w.journalOf(p)
+	switch {
+	case h.by != p && (p.sawLoss || time.Since(h.saved) > time.Second):
+		o.broken("law 5", "%s begins %q although %s drives", p.name, effect, h.by.nameOr("nobody"))
+	case time.Since(p.savedAt) > lease:
+		o.broken("law 5", "%s begins %q, and wrote its intent %v before", p.name, effect, time.Since(p.savedAt))
+	}
+}
+
+func (p *process) nameOr(none string) string {
+	if p == nil {
+		return none
+	}
+	return p.name
+}
+
+// journalOf is who wrote a process's journal last.
+func (w *World) journalOf(p *process) owner {
+	if p.journal != w.journal {
+		return owner{by: p, saved: p.savedAt}
+	}
+	return w.oracle.holder
+}
+
+// journaled is a write of the journal.
+func (o *oracle) journaled(p *process, old, e rotation.Entry) {
+	before, after := leaseOwner(old), leaseOwner(e)
+	now := time.Now()
+	if p.journal == o.w.journal {
+		if before != "" && after != "" && after != before {
+			if left := lease - time.Since(o.holder.saved); left > clockSkew && !p.forcing() {
+				o.broken("law 5", "%s takes the lease of %s, which has %v to go", p.name, o.holder.by.nameOr("nobody"), left)
+			}
+		}
+		o.holder = owner{by: p, saved: now}
+	}
+	p.savedAt, p.sawLoss = now, false
+}
+
+// leaseOwner is who has the lease in an entry; empty: nobody.
+func leaseOwner(e rotation.Entry) string {
+	_, rest, ok := bytes.Cut(e.Data, []byte(`"lease":{"owner":"`))
+	if !ok {
+		return ""
+	}
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(id)
+}
+
+// forcing reports whether the process is in an emergency, which may take the lease from anybody.
+func (p *process) forcing() bool { return p.w.emergency }
+
+// killing is laws 3, 4 and 10: a key is about to be revoked or disabled.
+func (o *oracle) killing(p *process, m *minted, what op) {
+	w, now := o.w, time.Now()
+	if m.foreign {
+		o.broken("law 10", "%s of %s, which is none of ours", what, m.key.ID)
+	}
+	if _, bad := o.compromised[m]; bad {
+		return
+	}
+	current := w.provider.byValue(w.vault.served().Secret)
+	if m == current {
+		o.broken("law 3", "%s of %s, which is current in the store", what, m.key.ID)
+	} else if current != nil && !w.provider.everywhere(current) && !o.innocent(current) {
+		o.broken("law 3", "%s of %s, while the current key %s is not accepted everywhere", what, m.key.ID, current.key.ID)
+	}
+	for _, s := range w.services {
+		for _, i := range s.instances {
+			if !i.idle && w.provider.byValue(i.key.Secret) == m && !s.hidden {
+				o.broken("law 4", "%s of %s, while %s uses it", what, m.key.ID, i.name)
+			}
+		}
+		if seen := p.seen[s.name]; s.kind != Blind && !s.hidden && o.presented[m] && seen.Before(p.advance) {
+			o.broken("law 4", "%s of %s: %s was not observed in this Advance", what, m.key.ID, s.name)
+		}
+	}
+	if !o.presented[m] {
+		return
+	}
+	policy := w.setting.Policy
+	if at, ok := o.replacedAt[m]; ok && !o.newer(m, current) && now.Sub(at) < policy.Overlap-2*clockSkew && !w.setting.Traits.KillsOld && !w.atOnce {
+		o.broken("law 4", "%s of %s %v after it was replaced; the overlap is %v", what, m.key.ID, now.Sub(at), policy.Overlap)
+	}
+	if last := w.provider.lastUse(m, now, false); !w.setting.NoUsage && now.Sub(last) < policy.Quiet-2*clockSkew && !w.atOnce {
+		o.broken("law 4", "%s of %s %v after its last use; it has to be quiet for %v", what, m.key.ID, now.Sub(last), policy.Quiet)
+	}
+}
+
+// newer reports whether a was minted after b: then it dies in a roll-back, and needs no overlap.
+func (o *oracle) newer(a, b *minted) bool {
+	return b != nil && slices.Index(o.w.provider.keys, a) > slices.Index(o.w.provider.keys, b)
+}
+
+// after is the end of a call that reached the world.
+func (o *oracle) after(p *process, what op, about string, err error) {
+	if err == nil && (what == opRevoke || what == opDisable) {
+		o.w.tell("%s %s: done (asked by %s)", what, about, p.name)
+	}
+}
+
+// label is what a key is called in the labels of calls.
+func (w *World) label(m *minted) string {
+	if w.setting.Slots {
+		return m.key.ID + "/" + m.key.Attributes["held"]
+	}
+	return m.key.ID
+}
+
+func (w *World) labelled(label string) *minted {
+	for _, m := range w.provider.keys {
+		if w.label(m) == label {
+			return m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/handover-go/handover/rotation"
+)
+
+var errDead = errors.New("the process has ended")
+
+// process is one program with a Rotator in it. Everything it does to the world, and everything it learns of it, goes through
+// pass. It dies with its first deadly fault, and has no effect from then on.
+type process struct {
+	w       *World
+	name    string
+	skew    atomic.Int64 // its clock is ahead of the others by this much
+	rotator *rotation.Rotator
+	journal *book
+
+	dead    bool      // guarded by w.mu, like all that follows
+	wake    time.Time // it stands still until then
+	stalled time.Time // since then
+	advance time.Time // when the Advance under way began
+	calls   int       // in this Advance
+	sawLoss bool      // its last write of the journal did not succeed
+	savedAt time.Time // its last successful write of the journal
+	seen    map[string]time.Time
+}
+
+// alive reports whether the process can still do something.
+func (p *process) alive() bool {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return !p.dead
+}
+
+// injected is an error of a fault. It carries what must never be seen: a secret and a provider's answer.
+type injected struct {
+	what    string
+	timeout bool
+}
+
+func (e injected) Error() string {
+	return "simulated: " + e.what + ": " + answerText + " " + marker + "inAnError"
+}
+func (e injected) Timeout() bool        { return e.timeout }
+func (e injected) Temporary() bool      { return true }
+func (e injected) Is(target error) bool { return e.timeout && target == context.DeadlineExceeded }
+
+// pass is one call of the engine to the world.
+func (p *process) pass(ctx context.Context, o op, about string, do func(context.Context) error) error {
+	w := p.w
+	label := string(o)
+	if about != "" {
+		label += " " + about
+	}
+	called := time.Now()
+	for {
+		w.mu.Lock()
+		standing := time.Until(p.wake)
+		if standing <= 0 || p.dead {
+			break
+		}
+		w.mu.Unlock()
+		time.Sleep(standing)
+	}
+	if p.dead {
+		w.mu.Unlock()
+		return errDead
+	}
+	w.counts[label]++
+	point := Point{label, w.counts[label]}
+	p.calls++
+	w.reached(p, o, point)
+	if !called.Equal(p.stalled) || called.Equal(time.Now()) { // it was under way when the process stood still
+		w.oracle.before(p, o, about)
+	}
+	fault, faulty := w.schedule.at(point)
+	if faulty {
+		w.met++
+		w.troubled = time.Now()
+	}
+	w.mu.Unlock()
+
+	act := func() error {
+		err := do(ctx)
+		w.after(p, o, about, err)
+		return err
+	}
+	if !faulty {
+		return act()
+	}
+	w.note(p, point, string(fault.Trouble))
+	return p.suffer(ctx, fault, act)
+}
+
+// suffer is a call that meets its fault.
+func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
+	w := p.w
+	later := func(d time.Duration) {
+		w.mu.Lock()
+		w.pending++
+		w.mu.Unlock()
+		go func() {
+			time.Sleep(d)
+			_ = act()
+			w.mu.Lock()
+			w.pending--
+			w.mu.Unlock()
+		}()
+	}
+	switch f.Trouble {
+	case Fails:
+		return injected{what: "failed"}
+	case Lost:
+		_ = act()
+		return injected{what: "timed out", timeout: true}
+	case Lags:
+		later(callTimeout + 2*time.Second)
+		<-ctx.Done()
+		return ctx.Err()
+	case Hangs:
+		<-ctx.Done()
+		return ctx.Err()
+	case Panics:
+		panic(marker + "inAPanic " + answerText)
+	case Exits:
+		runtime.Goexit()
+	case DiesFirst:
+		p.die()
+		return errDead
+	case DiesAfter:
+		p.die()
+		_ = act()
+		return errDead
+	case Late:
+		p.die()
+		later(lease + 5*time.Second)
+		return errDead
+	case TooLate:
+		p.die()
+		w.mu.Lock()
+		w.oracle.residue(f.Label)
+		w.mu.Unlock()
+		later(lease + w.settle() + time.Minute)
+		return errDead
+	case Stalls:
+		d := lease + 5*time.Second
+		w.mu.Lock()
+		p.stalled, p.wake = time.Now(), time.Now().Add(d)
+		w.mu.Unlock()
+		time.Sleep(d)
+		return act()
+	case Rejects:
+		return fmt.Errorf("simulated: a bad edge: %w", rotation.ErrRejected)
+	case Refused:
+		return fmt.Errorf("simulated: %w", rotation.ErrNotIssued)
+	}
+	w.meddle(ctx, p, f.Trouble)
+	time.Sleep(time.Second) // the call is under way while it happens
+	return act()
+}
+
+// retire ends the process when the run is over.
+func (p *process) retire() { p.die() }
+
+func (p *process) die() {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.dead = true
+}
+
+// What the engine is configured with.
+const (
+	lease       = 30 * time.Second
+	callTimeout = 10 * time.Second
+	issueLimit  = 30 * time.Second
+	clockSkew   = 5 * time.Second
+)
+
+// start makes a process with a Rotator for the world's credential.
+func (w *World) start(name string, skew time.Duration) *process {
+	p := &process{w: w, name: name, journal: w.journal, seen: map[string]time.Time{}}
+	p.skew.Store(int64(skew))
+	if w.twoJournals {
+		p.journal = newBook(w)
+	}
+	r, err := rotation.New(rotation.Config{
+		Journal: seamJournal{p.journal, p}, Store: seamStore{w.vault, p}, Actor: name,
+		Sinks:  []rotation.Sink{seamSink{w.trail, p}},
+		Logger: slog.New(slog.NewTextHandler(scanner{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Lease:  lease, CallTimeout: callTimeout, IssueLimit: issueLimit, ClockSkew: clockSkew,
+		Credentials: []rotation.Credential{p.credential()},
+	})
+	if err != nil {
+		w.mu.Lock()
+		w.oracle.broken("setup", "%v", err)
+		p.dead = true
+		w.mu.Unlock()
+	}
+	p.rotator = r
+	w.mu.Lock()
+	w.processes = append(w.processes, p)
+	w.mu.Unlock()
+	return p
+}
+
+// credential is the inventory of this process.
+func (p *process) credential() rotation.Credential {
+	w := p.w
+	c := rotation.Credential{
+		Name: credential, Type: rotation.APIKey, Policy: w.setting.Policy,
+		Issuer: seamIssuer{w.provider, p}, Verifier: seamVerifier{w.provider, p, opVerify, ""},
+	}
+	for _, s := range w.services {
+		if s.hidden {
+			continue
+		}
+		c.Consumers = append(c.Consumers, rotation.Binding{
+			Name: s.name, Consumer: seamConsumer{s, p}, Verifier: seamVerifier{s, p, opHealth, s.name}, Lag: s.kind.lag(),
+		})
+	}
+	return c
+}

@@ -1,0 +1,106 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"time"
+
+	"github.com/handover-go/handover/rotation"
+)
+
+// Setting is one arrangement of the world: how the provider behaves, who uses the credential, how wrong the clocks are.
+type Setting struct {
+	Name   string
+	Traits rotation.Traits // what the issuer says of its provider
+	Policy rotation.Policy
+
+	Propagate time.Duration // until an edge of the provider sees a change
+	ListLag   time.Duration // until a new key is listed
+	UsageLag  time.Duration // age of the usage figures
+	NoUsage   bool          // the provider does not tell who uses a key
+	NoList    bool          // nor which keys there are
+	Untagged  bool          // keys have no names
+	Disables  bool          // a key can be switched off and on
+	Chooses   bool          // values are chosen here
+	Slots     bool          // two ids that come back
+	Services  []Kind        // who uses the credential, canaries first
+	Brittle   bool          // the last service breaks with every key but the first
+	Skews     []time.Duration
+}
+
+// Kind is a way to use a credential.
+type Kind string
+
+// Kinds of services.
+const (
+	Pushed  Kind = "pushed"  // told the key, uses it at once
+	Caching Kind = "caching" // told the key, goes on with the old one for some minutes
+	Restart Kind = "restart" // restarted one instance after the other; each reads the store when it starts
+	Reader  Kind = "reader"  // reads the store: one instance at once, one as late as it may
+	Job     Kind = "job"     // reads the store at the beginning of each run
+	Blind   Kind = "blind"   // told the key; nobody can see what it uses
+)
+
+// Settings that every table is tried in. The first is the one for pairs.
+func Settings() []Setting {
+	policy := rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute}
+	quick := rotation.Traits{Propagation: -1, ListLag: -1}
+	slow := rotation.Traits{Propagation: time.Minute, ListLag: 30 * time.Second}
+	with := func(t rotation.Traits, change func(*rotation.Traits)) rotation.Traits {
+		change(&t)
+		return t
+	}
+	all := []Kind{Pushed, Restart, Reader, Job, Caching}
+	return []Setting{
+		{Name: "plain", Traits: quick, Policy: policy, Services: []Kind{Pushed, Restart, Reader}},
+		{
+			Name: "slow", Traits: slow, Policy: policy, Propagate: 50 * time.Second, ListLag: 25 * time.Second, UsageLag: 10 * time.Minute,
+			Disables: true, Services: all, Skews: []time.Duration{-2 * time.Second, 2 * time.Second},
+		},
+		{
+			Name: "two slots, chosen values", Traits: with(slow, func(t *rotation.Traits) { t.MaxKeys = 2 }), Policy: policy,
+			Propagate: 30 * time.Second, ListLag: 20 * time.Second, Chooses: true, Disables: true, Services: []Kind{Pushed, Caching, Reader},
+		},
+		{
+			Name: "ids that come back", Traits: with(quick, func(t *rotation.Traits) { t.MaxKeys = 2; t.Independent = true }), Policy: policy,
+			Slots: true, Services: []Kind{Pushed, Restart, Reader},
+		},
+		{
+			Name: "provider's grace", Traits: with(slow, func(t *rotation.Traits) { t.Grace = 24 * time.Hour }),
+			Policy:    rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute, AllowProviderDeadline: true},
+			Propagate: 30 * time.Second, ListLag: 20 * time.Second, Services: []Kind{Pushed, Reader, Job},
+		},
+		{
+			Name: "untagged, ours alone", Traits: with(slow, func(t *rotation.Traits) { t.Exclusive = true; t.MaxKeys = 3 }), Policy: policy,
+			Propagate: 30 * time.Second, ListLag: 20 * time.Second, Untagged: true, NoUsage: true, Disables: true, Services: []Kind{Pushed, Restart},
+		},
+		{
+			Name: "nothing is told", Traits: quick, Policy: policy, NoList: true, NoUsage: true,
+			Services: []Kind{Pushed, Blind, Reader},
+		},
+		{
+			Name: "issuing kills", Traits: with(quick, func(t *rotation.Traits) { t.KillsOld = true }),
+			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute, AllowOutage: true}, Services: []Kind{Pushed, Reader},
+		},
+	}
+}
+
+// lag is how long a service of this kind may go on with the old key.
+func (k Kind) lag() time.Duration {
+	switch k {
+	case Caching:
+		return 20 * time.Second
+	case Reader:
+		return 40 * time.Second
+	case Job:
+		return jobRuns
+	default:
+		return 0
+	}
+}
+
+const (
+	jobEvery = 3 * time.Minute
+	jobRuns  = 2 * time.Minute
+)

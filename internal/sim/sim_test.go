@@ -1,0 +1,56 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWithout(t *testing.T) {
+	for _, s := range Settings() {
+		for _, sc := range Scripts() {
+			t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
+				r := Run(t, s, sc, nil, false)
+				for _, v := range r.Violations {
+					t.Error(v)
+				}
+				if t.Failed() {
+					t.Log(r.Trace())
+				}
+				t.Log(len(r.Steps), r.Took)
+			})
+		}
+	}
+}
+
+func TestSingles(t *testing.T) {
+	for _, sc := range Scripts()[:3] {
+		explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2})
+	}
+}
+
+func TestInterventions(t *testing.T) {
+	for _, sc := range Scripts()[:3] {
+		explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Meddle: true})
+	}
+}
+
+func explore(t *testing.T, x *Explorer) {
+	{
+		sc := x.Script
+		began := time.Now()
+		x.Singles(t)
+		t.Log(sc.Name, x.coverage(began), len(x.bad), "bad")
+		kinds := map[string]int{}
+		for _, r := range x.bad {
+			key := r.Violations[0].Law + " " + string(r.Schedule[0].Trouble)
+			kinds[key]++
+			if kinds[key] <= 2 {
+				t.Log(r.Schedule, r.Violations[0])
+			}
+		}
+		t.Log(kinds)
+	}
+}

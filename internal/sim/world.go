@@ -1,0 +1,202 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/handover-go/handover/rotation"
+)
+
+// credential is the name of the one credential of a world.
+const credential = "payment-gateway-api"
+
+// World is everything that a rotation touches, in one synctest bubble, and what is planned to go wrong with it.
+type World struct {
+	setting  Setting
+	schedule Schedule
+	hashing  bool
+	provider *provider
+	vault    *vault
+	journal  *book
+	trail    *trail
+	services []*service
+	oracle   *oracle
+	began    time.Time
+	seeded   *minted
+	stranger *minted // a key at the provider that is nobody's business here
+
+	mu          sync.Mutex
+	processes   []*process     // guarded by mu, like all that follows
+	counts      map[string]int // calls of each label
+	met         int            // faults that were met
+	troubled    time.Time      // when the last fault was met
+	pending     int            // late effects under way
+	trace       []line
+	steps       []Step
+	over        bool
+	ended       bool // the script is through
+	end         chan struct{}
+	emergency   bool     // one was reported
+	reporter    *process // by this one last
+	asked       map[string]time.Time
+	prefers     rotation.Verb     // what a person answers where there is a choice
+	last        rotation.Status   // at the end
+	stands      rotation.Status   // as last seen
+	meddled     bool              // somebody changed the world from outside
+	atOnce      bool              // no overlap was possible
+	twoJournals bool              // whoever starts now has one of its own
+	names       map[string]string // short names of keys, for labels
+}
+
+// Step is one call of a run, and the state of the world in which it was made.
+type Step struct {
+	Point Point
+	Op    op
+	State uint64
+	met   int
+}
+
+// line is one line of a trace.
+type line struct {
+	at   time.Time
+	who  string
+	what string
+}
+
+// newWorld makes a world in which the first key is in use.
+func newWorld(s Setting, plan Schedule) *World {
+	w := &World{setting: s, schedule: plan, counts: map[string]int{}, began: time.Now(), names: map[string]string{}, end: make(chan struct{}), asked: map[string]time.Time{}, prefers: rotation.VerbReassert}
+	w.oracle = newOracle(w)
+	w.provider = &provider{w: w}
+	w.vault = &vault{w: w}
+	w.journal = newBook(w)
+	w.trail = &trail{w: w, ids: map[string]bool{}}
+	w.mu.Lock()
+	if !s.Slots && s.Traits.MaxKeys == 0 {
+		w.stranger = w.provider.byHand(true)
+	}
+	w.seeded = w.provider.byHand(false)
+	w.seeded.first = true
+	w.vault.put(rotation.Versions{Keys: []rotation.StoredKey{{Key: w.seeded.answer(), Role: rotation.RoleCurrent}}})
+	w.mu.Unlock()
+	for i, kind := range s.Services {
+		c := newService(w, i, kind)
+		c.brittle = s.Brittle && i == len(s.Services)-1
+		w.services = append(w.services, c)
+		c.seed(w.seeded.answer())
+		if kind == Job {
+			w.mu.Lock()
+			w.in(70*time.Second, c.runJobs)
+			w.mu.Unlock()
+		}
+	}
+	return w
+}
+
+// settle is how long a call that was given up may still land.
+func (w *World) settle() time.Duration {
+	lag := w.setting.Traits.ListLag
+	if lag == 0 {
+		lag = time.Minute
+	}
+	return callTimeout + clockSkew + max(lag, 0)
+}
+
+// in does something later, under the lock, unless the run is over.
+func (w *World) in(d time.Duration, do func()) {
+	time.AfterFunc(d, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.over {
+			do()
+		}
+	})
+}
+
+// nameOf is what a key is called in labels: its id, with what the slot held if ids come back.
+func (w *World) nameOf(k rotation.Key) string {
+	if w.setting.Slots {
+		if m := w.provider.byValueLocked(k); m != nil {
+			return m.key.ID + "/" + m.key.Attributes["held"]
+		}
+	}
+	if k.ID == "" {
+		if m := w.provider.byValueLocked(k); m != nil {
+			return m.key.ID
+		}
+		return "a value"
+	}
+	return k.ID
+}
+
+func (p *provider) byValueLocked(k rotation.Key) *minted {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.find(k)
+}
+
+// reached notes a call. The caller holds the lock.
+func (w *World) reached(p *process, o op, point Point) {
+	s := Step{Point: point, Op: o, met: w.met}
+	if w.hashing {
+		s.State = w.state(p)
+	}
+	w.steps = append(w.steps, s)
+	if len(w.steps) == tooMany {
+		w.oracle.broken("law 6", "%d calls, and no end: %s", tooMany, w.where())
+		w.stop()
+	}
+	if o.effect() {
+		w.trace = append(w.trace, line{time.Now(), p.name, point.String()})
+	}
+}
+
+// tooMany calls are a rotation that hammers instead of waiting.
+const tooMany = 6000
+
+// stop ends the run. The caller holds the lock.
+func (w *World) stop() {
+	if !w.ended {
+		w.ended = true
+		w.last = w.stands
+		close(w.end)
+	}
+}
+
+// note adds a line to the trace.
+func (w *World) note(p *process, point Point, what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace = append(w.trace, line{time.Now(), p.name, point.String() + " -> " + strings.ToUpper(what)})
+}
+
+// tell adds a line to the trace that is no call. The caller holds the lock.
+func (w *World) tell(format string, args ...any) {
+	w.trace = append(w.trace, line{time.Now(), "", fmt.Sprintf(format, args...)})
+}
+
+// after looks at the world when a call has been made.
+func (w *World) after(p *process, o op, about string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !o.effect() {
+		return
+	}
+	w.oracle.after(p, o, about, err)
+	w.look(string(o) + " " + about)
+	if w.setting.Propagate > 0 && (o == opIssue || o == opRevoke || o == opDisable || o == opEnable) {
+		w.in(w.setting.Propagate, func() { w.look(string(o) + " " + about + " is seen everywhere") })
+	}
+}
+
+// look lets the oracle see every presenter. The caller holds the lock.
+func (w *World) look(why string) {
+	if !w.over {
+		w.oracle.look(why)
+	}
+}
