@@ -157,6 +157,8 @@ func TestEnvFileKeepsEverythingElse(t *testing.T) {
 		{"old value over lines", "TOKEN=\"a\nb\\\"\nc\"\nB=1\n", "TOKEN=hush-b\nB=1\n"},
 		{"old value continued", "TOKEN=a\\\nb\nB=1\n", "TOKEN=hush-b\nB=1\n"},
 		{"inside another value", "A='1\nTOKEN=2\n3'\n", "A='1\nTOKEN=2\n3'\nTOKEN=hush-b\n"},
+		{"continued at the end", "A=b\\\n", "A=b\\\n\nTOKEN=hush-b\n"},
+		{"a comment that old readers continue", "# C:\\\n", "# C:\\\n\nTOKEN=hush-b\n"},
 		{"quotes inside a word", "A=it's\nTOKEN=a\"b\nB=1\n", "A=it's\nTOKEN=hush-b\nB=1\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -218,7 +220,7 @@ func TestEnvFileQuotesForShells(t *testing.T) {
 func TestEnvFileRefuses(t *testing.T) {
 	dir := t.TempDir()
 	e := consumer.EnvFile{Path: filepath.Join(dir, "app.env"), Variable: "TOKEN"}
-	for _, value := range []string{"hush\n", "hu\rsh", "hush\x00", ""} {
+	for _, value := range []string{"hush\n", "hu\rsh", "hush\x00", "hush\xff", ""} {
 		for _, docker := range []bool{true, false} {
 			req := deploy("", 1)
 			req.Key.Secret = secret.New(value)
@@ -233,6 +235,9 @@ func TestEnvFileRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(e.Path, []byte("A='hush\n"), 0o600))
 	require.ErrorContains(t, e.Check(t.Context()), "inside a quoted value")
 	require.ErrorContains(t, e.Deploy(t.Context(), deploy("", 1)), "inside a quoted value")
+
+	require.NoError(t, os.WriteFile(e.Path, []byte("A=hush\rTOKEN=1\n"), 0o600))
+	require.ErrorContains(t, e.Check(t.Context()), "carriage return")
 
 	e.Path = dir
 	require.ErrorContains(t, e.Check(t.Context()), "no regular file")
