@@ -125,11 +125,11 @@ func (r Reload) signal(sig os.Signal) error {
 	if err != nil {
 		return fmt.Errorf("consumer: Reload.PIDFile: %w", err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 0 { // zero and below are groups of processes
+	pid, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 32) // a kernel looks at 32 bits: 4294967295 is -1 to it
+	if err != nil || pid <= 0 {                                           // zero and below are groups of processes, or all
 		return fail(nil, "Reload.PIDFile %s holds no process number", r.PIDFile)
 	}
-	process, err := os.FindProcess(pid)
+	process, err := os.FindProcess(int(pid))
 	if err != nil {
 		return fmt.Errorf("consumer: process %d of %s: %w", pid, r.PIDFile, err)
 	}

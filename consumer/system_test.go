@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ func TestReloadBySignal(t *testing.T) {
 		require.ErrorContains(t, r.Check(t.Context()), "cannot be signalled")
 		require.ErrorContains(t, r.Deploy(t.Context(), deploy(rotation.RoleCurrent, 1)), "cannot be signalled")
 		require.Contains(t, r.Identity(), file)
-		for _, text := range []string{"", "0", "-1", "x"} {
+		for _, text := range []string{"", "0", "-1", "x", "99999999999"} {
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 			require.ErrorContains(t, r.Deploy(t.Context(), deploy("", 1)), "no process number")
 		}
@@ -297,4 +298,19 @@ func TestEnvFilesOfOneFile(t *testing.T) {
 	for i := range 20 {
 		require.Contains(t, string(text), fmt.Sprintf("TOKEN_%d=hush-b\n", i))
 	}
+}
+
+// FuzzPIDFile: a file names one process or is refused. A number that the kernel would cut to 32 bits could be that of a group
+// of processes, or of all of them.
+func FuzzPIDFile(f *testing.F) {
+	one := regexp.MustCompile(`^\+?0*([1-9][0-9]{0,9})$`)
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "pid")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		err := consumer.Reload{PIDFile: file}.Check(t.Context()) // asks with signal 0, which does nothing
+		m := one.FindStringSubmatch(strings.TrimSpace(text))
+		named := m != nil && (len(m[1]) < 10 || m[1] <= "2147483647")
+		refused := err != nil && strings.Contains(err.Error(), "holds no process number")
+		require.Equal(t, named, !refused, "%q: %v", text, err)
+	})
 }
