@@ -10,8 +10,8 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,16 +71,16 @@ func FuzzRow(f *testing.F) {
 		if db.row[0] == nil || !ok || revision < 1 || !saved || db.row[2] != nil && !timed {
 			require.Error(t, err, "%v", db.row)
 			require.Zero(t, e)
-			if len(data) > 8 {
+			if len(data) > 8 && !strings.Contains(text, string(data)) {
 				require.NotContains(t, err.Error(), string(data))
 			}
 			return
 		}
 		require.NoError(t, err, "%v", db.row)
-		require.Equal(t, bytesOf(db.row[0]), []byte(e.Credential))
+		require.Equal(t, textOf(db.row[0]), e.Credential)
 		require.Equal(t, revision, e.Revision)
 		require.Equal(t, savedAt, e.SavedAt.UnixNano())
-		require.Equal(t, bytesOf(db.row[4]), slices.Concat(e.Data))
+		require.Equal(t, textOf(db.row[4]), string(e.Data))
 		require.Equal(t, timed, !e.Due.IsZero())
 		require.Equal(t, time.UTC, e.SavedAt.Location())
 
@@ -96,7 +96,7 @@ func FuzzRow(f *testing.F) {
 		} else {
 			require.Nil(t, db.args[1].Value)
 		}
-		require.Equal(t, bytesOf(db.row[4]), slices.Concat(db.args[2].Value.([]byte)))
+		require.Equal(t, textOf(db.row[4]), string(db.args[2].Value.([]byte)))
 		require.Equal(t, revision, db.args[3].Value)
 	})
 }
@@ -106,15 +106,17 @@ func number(v driver.Value) (int64, bool) {
 	if n, ok := v.(int64); ok {
 		return n, true
 	}
-	n, err := strconv.ParseInt(string(bytesOf(v)), 10, 64)
+	n, err := strconv.ParseInt(textOf(v), 10, 64)
 	return n, err == nil
 }
 
-// bytesOf is what a column of text or bytes holds; nil for nothing.
-func bytesOf(v driver.Value) []byte {
-	if s, ok := v.(string); ok {
-		v = []byte(s)
+// textOf is what a column of text or bytes holds.
+func textOf(v driver.Value) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
 	}
-	b, _ := v.([]byte)
-	return slices.Concat(b)
+	return ""
 }
