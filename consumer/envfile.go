@@ -98,6 +98,9 @@ func (e EnvFile) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	if req.Key.Secret.IsZero() {
 		return fail(nil, "EnvFile: there is no secret to write")
 	}
+	if err := alive(ctx); err != nil {
+		return err
+	}
 	if err := e.set(ctx, req.Key.Secret.Reveal()); err != nil {
 		return err
 	}

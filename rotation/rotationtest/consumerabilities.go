@@ -96,6 +96,7 @@ func lagKept(ctx context.Context, r *rollout) error {
 	if lag := l.Lag(); lag < 0 {
 		return fmt.Errorf("its lag is %v", lag)
 	}
+	r.Lag = 0 // its own word counts here
 	old, key, err := r.pair(ctx)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func mutantsOfUse(add addConsumer) {
 	})
 	add("C1", "is later than it may be", func() rotationtest.ConsumerSuite {
 		s := (&app{lag: 2 * time.Minute}).suite()
-		s.Patience = time.Minute
+		s.Lag = time.Minute
 		return s
 	})
 	add("C1", "falls back to the old key", func() rotationtest.ConsumerSuite {
@@ -102,7 +102,7 @@ func mutantsOfUse(add addConsumer) {
 			return err
 		}
 		s := a.suite()
-		s.Patience = time.Minute
+		s.Lag = time.Minute
 		return s
 	})
 	add("C1", "is said to use whatever was minted", func() rotationtest.ConsumerSuite {

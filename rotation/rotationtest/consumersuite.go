@@ -40,9 +40,8 @@ type ConsumerSuite struct {
 	// Restarts tells how often the consumer was restarted so far, if that shows. The same request again must not add to it.
 	Restarts func(ctx context.Context) (int, error)
 
-	// Patience is how long ErrNotYet may be the answer and, unless the Consumer is a Lagger, its lag: how long after nil it may
-	// go on using the old key. Zero: it moves at once.
-	Patience time.Duration
+	Lag      time.Duration // how long after nil it may go on using the old key, as Binding.Lag; zero: what a Lagger says, else none
+	Patience time.Duration // how long ErrNotYet may be the answer, and an Observer behind the truth; zero: neither may be
 }
 
 // Run runs one subtest for each clause, named after it.
@@ -66,8 +65,8 @@ func (s ConsumerSuite) Validate() error {
 	if _, ok := rotation.As[rotation.Observer](s.Consumer); !ok && s.Uses == nil {
 		errs = append(errs, errors.New("rotationtest: ConsumerSuite.Uses is required: the Consumer is no Observer"))
 	}
-	if s.Patience < 0 {
-		errs = append(errs, errors.New("rotationtest: ConsumerSuite.Patience is negative"))
+	if s.Lag < 0 || s.Patience < 0 {
+		errs = append(errs, errors.New("rotationtest: ConsumerSuite.Lag and ConsumerSuite.Patience cannot be negative"))
 	}
 	return errors.Join(errs...)
 }

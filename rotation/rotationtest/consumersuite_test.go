@@ -39,14 +39,18 @@ func TestConsumerSuiteAcceptsWhatIsRight(t *testing.T) {
 			s.Patience = 2 * time.Minute
 			return s
 		},
-		"lag by patience": func() rotationtest.ConsumerSuite {
+		"lag as it is bound": func() rotationtest.ConsumerSuite {
 			s := (&app{lag: time.Hour}).suite()
-			s.Patience = time.Hour
+			s.Lag = time.Hour
 			return s
 		},
 		"lag by word": func() rotationtest.ConsumerSuite {
 			a := &app{lag: time.Hour}
 			return rotationtest.ConsumerSuite{Consumer: able{Consumer: a, lag: time.Hour}, Uses: a.uses}
+		},
+		"longer lag as it is bound": func() rotationtest.ConsumerSuite {
+			a := &app{lag: time.Minute}
+			return rotationtest.ConsumerSuite{Consumer: able{Consumer: a, observe: a.observe, lag: time.Hour}, Lag: time.Minute, Uses: a.uses}
 		},
 		"late observer": func() rotationtest.ConsumerSuite {
 			a := &app{lag: time.Minute}
@@ -117,6 +121,7 @@ func TestConsumerSuiteValidates(t *testing.T) {
 	require.ErrorContains(t, err, "ConsumerSuite.Consumer is required")
 	require.ErrorContains(t, err, "ConsumerSuite.Uses is required")
 	require.ErrorContains(t, err, "ConsumerSuite.Patience")
+	require.ErrorContains(t, rotationtest.ConsumerSuite{Lag: -1}.Validate(), "ConsumerSuite.Lag")
 	require.NoError(t, rotationtest.ConsumerSuite{Consumer: rotationtest.NewConsumer(rotationtest.NewProvider())}.Validate())
 }
 
@@ -150,7 +155,7 @@ func TestConsumerSuiteNamesWhatItsFieldsDidWrong(t *testing.T) {
 func TestConsumerSuiteStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, start := (&app{lag: 48 * time.Hour}).suite(), time.Now()
-		s.Patience = 40 * time.Hour
+		s.Lag = 40 * time.Hour
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		require.ErrorIs(t, s.Check(ctx), context.DeadlineExceeded)

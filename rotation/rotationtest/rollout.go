@@ -173,18 +173,17 @@ func (r *rollout) promote(ctx context.Context, key, old rotation.Key) error {
 
 // lag is how long the old key may be in use after nil.
 func (r *rollout) lag() time.Duration {
-	l, ok := rotation.As[rotation.Lagger](r.Consumer)
-	if !ok {
-		return r.Patience
+	if l, ok := rotation.As[rotation.Lagger](r.Consumer); ok && r.Lag == 0 {
+		return max(l.Lag(), 0)
 	}
-	return max(l.Lag(), 0)
+	return r.Lag
 }
 
-// moved waits until the consumer uses key, for its lag. Where only the consumer itself tells, what it tells may be late.
+// moved waits until the consumer uses key, for its lag. Where only an Observer tells, that may be late.
 func (r *rollout) moved(ctx context.Context, key rotation.Key, what string) error {
 	since, limit := time.Now(), r.lag()
 	if r.Uses == nil {
-		limit = max(limit, r.Patience)
+		limit += r.Patience
 	}
 	return within(ctx, limit, func() error {
 		if err := r.using(ctx, key, since); err != nil {
