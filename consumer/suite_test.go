@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,7 +118,7 @@ func TestConsumerSuiteReloadByHTTP(t *testing.T) {
 	}
 	t.Run("a Handle", suite.Run)
 
-	var now rotation.Key
+	var now atomic.Pointer[rotation.Key]
 	simple := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var order struct {
 			Serial int64
@@ -132,12 +133,13 @@ func TestConsumerSuiteReloadByHTTP(t *testing.T) {
 		case order.Serial != v.Key(rotation.RoleCurrent).Serial:
 			w.WriteHeader(http.StatusConflict)
 		default:
-			now = v.Key(rotation.RoleCurrent)
+			key := v.Key(rotation.RoleCurrent)
+			now.Store(&key)
 		}
 	}))
 	defer simple.Close()
 	suite.Consumer = consumer.Reload{URL: simple.URL}
-	suite.Uses = func(context.Context) (rotation.Key, error) { return now, nil }
+	suite.Uses = func(context.Context) (rotation.Key, error) { return *now.Load(), nil }
 	t.Run("one that reads the current key alone", suite.Run)
 }
 
@@ -163,11 +165,11 @@ func runs(now time.Time) time.Time {
 func TestConsumerSuiteNextRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := seeded(t)
-		var took rotation.Key
+		var took atomic.Pointer[rotation.Key]
 		begin := func() {
-			v, err := s.Load(t.Context(), credential)
-			if err == nil {
-				took = v.Key(rotation.RoleCurrent)
+			if v, err := s.Load(t.Context(), credential); err == nil {
+				key := v.Key(rotation.RoleCurrent)
+				took.Store(&key)
 			}
 		}
 		n := consumer.NextRun{
@@ -191,7 +193,7 @@ func TestConsumerSuiteNextRun(t *testing.T) {
 				}
 			}
 		}()
-		suite.Uses = func(context.Context) (rotation.Key, error) { synctest.Wait(); return took, nil }
+		suite.Uses = func(context.Context) (rotation.Key, error) { synctest.Wait(); return *took.Load(), nil }
 		require.NoError(t, suite.Check(t.Context()))
 		cancel()
 		<-done

@@ -52,8 +52,9 @@ func requestGetsOn(ctx context.Context, r *rollout) error {
 	if err != nil {
 		return err
 	}
-	req := r.request(key, rotation.RoleCurrent)
+	req, ask := r.request(key, rotation.RoleCurrent), r.deploy
 	if r.Store != nil {
+		ask = r.insist
 		if err := r.early(ctx, req, old); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func requestGetsOn(ctx context.Context, r *rollout) error {
 			return err
 		}
 	}
-	calls, err := r.deploy(ctx, req)
+	calls, err := ask(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (r *rollout) early(ctx context.Context, req rotation.DeployRequest, old rot
 	case errors.Is(err, rotation.ErrManual):
 		return r.person(err)
 	case err != nil:
-		return r.stays(ctx, old, "after a request that came before the store showed its key")
+		return r.either(ctx, old, req.Key, "a request that came before the store showed its key")
 	case r.lag() > 0:
 		return nil
 	}
@@ -258,7 +259,7 @@ func deploySilent(ctx context.Context, r *rollout) error {
 	if isSkip(err) {
 		return errors.Join(errs...)
 	}
-	return errors.Join(append(errs, r.move(ctx, r.request(key, rotation.RoleCurrent), "a good key, after requests that cannot succeed"))...)
+	return errors.Join(append(errs, r.retry(ctx, r.request(key, rotation.RoleCurrent), "a good key, after requests that cannot succeed"))...)
 }
 
 // shown is everything in instances that is recorded, as an error to look through.
@@ -285,18 +286,30 @@ func contextEnds(ctx context.Context, r *rollout) error {
 	} else if errors.Is(err, rotation.ErrManual) {
 		return r.person(err)
 	}
+	if err := r.either(ctx, old, key, "Deploy under an ended context"); err != nil {
+		return err
+	}
+	return r.retry(ctx, req, "the same request, after one whose context had ended")
+}
+
+// either sees that the consumer uses one of two keys, after something that may have had its effect.
+func (r *rollout) either(ctx context.Context, old, key rotation.Key, what string) error {
 	if err := wait(ctx, r.lag()); err != nil {
 		return err
 	}
 	if err := r.using(ctx, old, time.Time{}); err != nil && r.using(ctx, key, time.Time{}) != nil {
-		return fmt.Errorf("Deploy under an ended context left neither the old key nor the new one: %w", err)
+		return fmt.Errorf("%s left neither the old key nor the new one: %w", what, err)
 	}
-	return r.move(ctx, req, "the same request, after one whose context had ended")
+	return nil
 }
 
-// valueNeeded proves that a key without a value is not used.
+// valueNeeded proves that a key without a value is not used. No store knows it: what reads one cannot get it elsewhere.
 func valueNeeded(ctx context.Context, r *rollout) error {
-	old, key, err := r.pair(ctx)
+	old, err := r.start(ctx)
+	if err != nil {
+		return err
+	}
+	key, err := r.key(ctx)
 	if err != nil {
 		return err
 	}
@@ -314,5 +327,5 @@ func valueNeeded(ctx context.Context, r *rollout) error {
 	if err := r.promote(ctx, key, old); err != nil {
 		return err
 	}
-	return r.move(ctx, r.request(key, rotation.RoleCurrent), "the same key, with its value")
+	return r.retry(ctx, r.request(key, rotation.RoleCurrent), "the same key, with its value")
 }

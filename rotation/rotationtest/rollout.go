@@ -108,11 +108,20 @@ func isSkip(err error) bool {
 
 // deploy asks until the answer is another one than ErrNotYet, which it returns with its text made safe, and counts the calls.
 func (r *rollout) deploy(ctx context.Context, req rotation.DeployRequest) (calls int, err error) {
+	return r.ask(ctx, req, func(answer error) bool { return errors.Is(answer, rotation.ErrNotYet) })
+}
+
+// insist is deploy for a request that failed before: what it set off may fail late, and is then tried again.
+func (r *rollout) insist(ctx context.Context, req rotation.DeployRequest) (calls int, err error) {
+	return r.ask(ctx, req, func(answer error) bool { return answer != nil && !errors.Is(answer, rotation.ErrManual) })
+}
+
+// ask asks as long as again says so.
+func (r *rollout) ask(ctx context.Context, req rotation.DeployRequest, again func(error) bool) (calls int, err error) {
 	var answer error
 	err = within(ctx, r.Patience, func() error {
 		calls++
-		answer = r.Consumer.Deploy(ctx, req)
-		if errors.Is(answer, rotation.ErrNotYet) {
+		if answer = r.Consumer.Deploy(ctx, req); again(answer) {
 			return answer
 		}
 		return nil
@@ -131,6 +140,14 @@ func (r *rollout) deploy(ctx context.Context, req rotation.DeployRequest) (calls
 // move brings the consumer to key: it asks for it and sees it in use.
 func (r *rollout) move(ctx context.Context, req rotation.DeployRequest, what string) error {
 	if _, err := r.deploy(ctx, req); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return r.moved(ctx, req.Key, what)
+}
+
+// retry is move for a request that failed before.
+func (r *rollout) retry(ctx context.Context, req rotation.DeployRequest, what string) error {
+	if _, err := r.insist(ctx, req); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return r.moved(ctx, req.Key, what)
