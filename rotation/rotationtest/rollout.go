@@ -153,7 +153,7 @@ func (r *rollout) retry(ctx context.Context, req rotation.DeployRequest, what st
 	return r.moved(ctx, req.Key, what)
 }
 
-// start brings the consumer to a new key and returns it.
+// start brings the consumer to a new key and returns it. What follows is another rotation.
 func (r *rollout) start(ctx context.Context) (rotation.Key, error) {
 	key, err := r.key(ctx)
 	if err != nil {
@@ -162,7 +162,9 @@ func (r *rollout) start(ctx context.Context) (rotation.Key, error) {
 	if err := r.store(ctx, as(rotation.RoleCurrent, key)); err != nil {
 		return key, err
 	}
-	return key, r.move(ctx, r.request(key, rotation.RoleCurrent), "the first key")
+	err = r.move(ctx, r.request(key, rotation.RoleCurrent), "the first key")
+	r.rotation = newUUID()
+	return key, err
 }
 
 // next returns a new key that the store holds as pending, beside the current one.
