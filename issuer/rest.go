@@ -27,7 +27,8 @@ import (
 //
 // For a provider that makes the successor and starts a grace period for the old key in one call, set Rotate (or name the old
 // key in Body) and Traits.Grace: the engine then knows that the old key ends by itself. The first key, and the successor of a
-// key whose id is not known, is made by a plain POST to URL.
+// key whose id is not known, is made by a plain POST to URL. Where the successor gets the name of the old key and not the one in
+// Body, set Name to a field that no answer has: under a wrong name a key whose answer was lost would pass for somebody else's.
 type REST struct {
 	URL    string                          // required: of the collection of keys; a key is at URL/id
 	Client *http.Client                    // carries the administrator's authority; nil: http.DefaultClient, which carries none

@@ -82,7 +82,9 @@ func TestIssuerSuite(t *testing.T) {
 	t.Cleanup(server.Close)
 	i := kosli.Issuer{Org: "acme", ServiceAccount: "ci", BaseURL: server.URL, Client: &http.Client{Transport: admin{}}}
 	t.Run("create and delete", rotationtest.IssuerSuite{Issuer: i, Verifier: i}.Run)
-	byHand := func(ctx context.Context) (rotation.Key, error) { return i.Issue(ctx, rotation.IssueRequest{Name: "by hand"}) }
+	byHand := func(ctx context.Context) (rotation.Key, error) {
+		return i.Issue(ctx, rotation.IssueRequest{Name: "by hand"})
+	}
 	rotates := i
 	rotates.Grace = time.Hour
 	t.Run("rotate with grace", rotationtest.IssuerSuite{Issuer: rotates, Verifier: i}.Run)

@@ -34,7 +34,7 @@ func newKey(ctx context.Context, r *trial) error {
 	if err != nil {
 		return err
 	}
-	if r.Current != nil && (r.traits.MaxKeys <= 0 || r.traits.MaxKeys > 2) {
+	if r.Current != nil && r.roomForThree() {
 		if _, err := r.issue(ctx, second); err != nil { // the second one that was issued
 			return err
 		}
@@ -45,31 +45,48 @@ func newKey(ctx context.Context, r *trial) error {
 	return r.stillAccepted(ctx, first, "the old key, after Issue of another one,")
 }
 
-// nameKept proves I2. A provider without names lists none.
+// roomForThree reports whether three keys may live at one time.
+func (r *trial) roomForThree() bool { return r.traits.MaxKeys <= 0 || r.traits.MaxKeys > 2 }
+
+// nameKept proves I2. A provider without names lists none, and neither must one that gives a key its predecessor's.
 func nameKept(ctx context.Context, r *trial) error {
 	if _, can, err := r.list(ctx); !can || err != nil {
 		return cmpErr(err, skip("not a Lister: names cannot be seen"))
 	}
-	req, err := r.ask(ctx)
+	root, err := r.root(ctx)
 	if err != nil {
 		return err
 	}
-	req.Name += "-" + strings.Repeat("x", longName-1-len(req.Name))
-	if req, err = r.choose(ctx, req); err != nil {
+	key, err := r.named(ctx, root)
+	if err != nil || (r.Current != nil && !r.roomForThree()) {
 		return err
 	}
-	key, err := r.send(ctx, req)
-	if err != nil {
-		return r.failed(fmt.Sprintf("Issue with a name of %d characters", longName), err)
-	}
-	info, err := r.listedKey(ctx, key)
-	if err != nil {
-		return err
-	}
-	if info.Key.Name != "" && info.Key.Name != req.Name {
-		return fmt.Errorf("the key was asked for as %q and is listed as %q", req.Name, info.Key.Name)
+	if _, err := r.named(ctx, key); err != nil {
+		return fmt.Errorf("the successor of a key: %w", err)
 	}
 	return nil
+}
+
+// named issues a key under a long name and looks under which name it is listed.
+func (r *trial) named(ctx context.Context, current rotation.Key) (rotation.Key, error) {
+	req := r.request(current)
+	req.Name += "-" + strings.Repeat("x", longName-1-len(req.Name))
+	req, err := r.choose(ctx, req)
+	if err != nil {
+		return rotation.Key{}, err
+	}
+	key, err := r.send(ctx, req)
+	if errors.Is(err, rotation.ErrManual) {
+		return key, r.person(err)
+	}
+	if err != nil {
+		return key, r.failed(fmt.Sprintf("Issue with a name of %d characters", longName), err)
+	}
+	info, err := r.listedKey(ctx, key)
+	if err == nil && info.Key.Name != "" && info.Key.Name != req.Name {
+		err = fmt.Errorf("the key was asked for as %q and is listed as %q", req.Name, info.Key.Name)
+	}
+	return key, err
 }
 
 // cmpErr is err, or otherwise if err is nil.
@@ -135,7 +152,7 @@ func (r *trial) minted(ctx context.Context, name string, said error) error {
 	if !definite(said) {
 		return nil
 	}
-	if info, ok := r.named(ctx, name); ok {
+	if info, ok := r.byName(ctx, name); ok {
 		return r.failed(fmt.Sprintf("Issue minted %s and answered that it had not", info.Key.ID), said)
 	}
 	return nil

@@ -72,8 +72,8 @@ func (s IssuerSuite) clauses() []clause {
 				"a rotation is an outage. Also: the Verifier has to refuse a value that nobody issued, or it proves nothing.", in(newKey),
 		},
 		{
-			"I2", "A key has the name that it was asked for, up to 64 characters. By its name the engine finds a key again whose " +
-				"answer was lost.", in(nameKept),
+			"I2", "A key has the name that it was asked for, up to 64 characters, or none at all. By its name the engine finds a key " +
+				"again whose answer was lost; one under another name it would take for somebody else's, and leave alive.", in(nameKept),
 		},
 		{
 			"I3", "ErrNotIssued, ErrDenied, ErrNoSlot and ErrManual say that nothing was minted; Issue says nothing of the kind when " +

@@ -57,7 +57,7 @@ func (r *trial) cleanUp(ctx context.Context) error {
 		}
 	}
 	for _, name := range r.doubts {
-		if info, ok := r.named(ctx, name); ok {
+		if info, ok := r.byName(ctx, name); ok {
 			if err := r.Issuer.Revoke(ctx, info.Key); err != nil {
 				errs = append(errs, r.failed(fmt.Sprintf("clean-up: Revoke of %s, which may be left", info.Key.ID), err))
 			}
@@ -73,6 +73,9 @@ func (r *trial) failed(what string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// person is what ends a clause that only a person could go on with.
+func (r *trial) person(err error) error { return skip(r.failed("a person has to act", err).Error()) }
 
 // request asks for a successor of current under a name of its own.
 func (r *trial) request(current rotation.Key) rotation.IssueRequest {
@@ -135,7 +138,7 @@ func (r *trial) issue(ctx context.Context, current rotation.Key) (rotation.Key, 
 	before := len(r.keys)
 	key, err := r.send(ctx, req)
 	if errors.Is(err, rotation.ErrManual) {
-		return rotation.Key{}, skip(r.failed("a person has to act", err).Error())
+		return rotation.Key{}, r.person(err)
 	}
 	if err != nil {
 		return rotation.Key{}, r.failed("Issue", err)
@@ -258,8 +261,8 @@ func (r *trial) list(ctx context.Context) ([]rotation.KeyInfo, bool, error) {
 
 var errNotListed = errors.New("not listed")
 
-// named looks for a key by its name until Patience has passed.
-func (r *trial) named(ctx context.Context, name string) (rotation.KeyInfo, bool) {
+// byName looks for a key by its name until Patience has passed.
+func (r *trial) byName(ctx context.Context, name string) (rotation.KeyInfo, bool) {
 	var found rotation.KeyInfo
 	err := within(ctx, r.Patience, func() error {
 		infos, can, err := r.list(ctx)
