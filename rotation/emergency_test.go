@@ -1,0 +1,104 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
+)
+
+// The successor of an emergency was proven, and dies afterwards: revoked by hand, ended by the provider. Naive: it is deployed
+// and verified for ever.
+func TestEmergencyTurnsToAnotherSuccessor(t *testing.T) {
+	for what, c := range map[string]struct {
+		phase rotation.Phase
+		stall func(h *hazard, until time.Time)
+	}{
+		"while it is deployed": {rotation.PhaseDeploy, func(h *hazard, until time.Time) {
+			h.consumers[0].Inject(rotationtest.Fault{Op: "Deploy", Until: until})
+		}},
+		"while it is verified": {rotation.PhaseVerify, func(h *hazard, until time.Time) {
+			h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: until})
+		}},
+		"while the old one dies": {rotation.PhaseConfirm, func(h *hazard, until time.Time) {
+			h.cred.Issuer = stubborn{h.provider, h.seeded.ID, until}
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				c.stall(h, time.Now().Add(10*time.Minute))
+				r := h.rotator()
+				_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+				st := h.until(r, c.phase)
+				dead := st.Open.NewID
+				require.NoError(t, h.provider.Revoke(t.Context(), rotation.Key{ID: dead}))
+				h.drive(r, 30*time.Minute)
+				require.NotEqual(t, dead, h.current().ID)
+				require.True(t, h.present(h.current()))
+				require.True(t, h.present(h.consumers[0].Key()))
+				h.ended(r, 2*time.Hour, rotation.Rotated)
+				h.nothingLost()
+			})
+		})
+	}
+}
+
+// Keys that die one after the other are made three times, and then a person looks.
+func TestEmergencySuccessorsAreCapped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.cred.Consumers[0].Verifier = rotation.VerifierFunc(func(ctx context.Context, key rotation.Key) error {
+			_ = h.provider.Revoke(ctx, key) // whoever is deployed to dies of it
+			return errors.New("crash loop")
+		})
+		r := h.rotator()
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+		st := h.drive(r, time.Hour)
+		require.Equal(t, 3, h.provider.Calls("Issue"))
+		require.Equal(t, rotation.NewKeyRejected, diagnosis(st))
+		_, _ = r.Resolve(t.Context(), name, rotation.Answer{Need: need(t, st, rotation.VerbDone).ID, Verb: rotation.VerbDone})
+		h.drive(r, time.Hour)
+		require.Equal(t, 6, h.provider.Calls("Issue"), "three more")
+	})
+}
+
+// The same where a standard rotation has nowhere to go back to: the old key is condemned, or was dead at the beginning.
+func TestNewKeyDiesWhereThereIsNoWayBack(t *testing.T) {
+	for what, stall := range map[string]func(h *hazard) rotation.Phase{
+		"the old one is condemned": func(h *hazard) rotation.Phase {
+			h.cred.Issuer = stubborn{h.provider, h.seeded.ID, time.Now().Add(3 * time.Hour)}
+			return rotation.PhaseRetire
+		},
+		"the old one was dead": func(h *hazard) rotation.Phase {
+			require.NoError(h.t, h.provider.Revoke(h.t.Context(), h.seeded))
+			h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: time.Now().Add(time.Hour)})
+			return rotation.PhaseVerify
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				h.cred.Policy.Patience = 4 * time.Hour
+				phase := stall(h)
+				r := h.rotator()
+				h.begin(r)
+				dead := h.until(r, phase).Open.NewID
+				require.NoError(t, h.provider.Revoke(t.Context(), rotation.Key{ID: dead}))
+				h.drive(r, time.Hour)
+				require.True(t, h.present(h.current()))
+				require.True(t, h.present(h.consumers[0].Key()))
+				h.ended(r, 24*time.Hour, rotation.Rotated)
+				h.nothingLost()
+			})
+		})
+	}
+}
