@@ -6,6 +6,7 @@ package rotation_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -98,6 +99,58 @@ func TestNewKeyDiesWhereThereIsNoWayBack(t *testing.T) {
 				require.True(t, h.present(h.consumers[0].Key()))
 				h.ended(r, 24*time.Hour, rotation.Rotated)
 				h.nothingLost()
+			})
+		})
+	}
+}
+
+// A key that an open try made is compromised too, and outlives the emergency as a debt. Naive: a hold, or a store that
+// somebody changed by hand, keeps it alive.
+func TestCompromisedDebtsWaitForNothing(t *testing.T) {
+	for what, obstacle := range map[string]func(h *hazard, r *rotation.Rotator){
+		"a hold": func(h *hazard, r *rotation.Rotator) {
+			require.NoError(h.t, r.Hold(h.t.Context(), name, time.Now().Add(100*time.Hour), "freeze"))
+		},
+		"a key put there by hand": func(h *hazard, _ *rotation.Rotator) {
+			theirs := h.provider.Mint()
+			h.others = append(h.others, theirs.ID)
+			h.byHand(theirs, false, true)
+		},
+		"another installation's store": func(h *hazard, _ *rotation.Rotator) {
+			v := h.versions()
+			v.Stamp = "handover1:SOMEBODYELSE:R:1:1"
+			require.NoError(h.t, h.store.Save(h.t.Context(), name, v))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				h.provider.Traits.ListLag = time.Minute
+				h.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})
+				before := h.provider.Live()
+				until := time.Now().Add(5 * time.Hour)
+				minted := fmt.Sprintf("key-%03d", len(before)+1)
+				h.cred.Issuer = stubborn{h.provider, minted, until}
+				r := h.rotator()
+				h.begin(r)
+				require.Contains(t, h.provider.Live(), minted)
+				_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+				st := h.drive(r, 2*time.Hour)
+				require.Nil(t, st.Open, "%s", st.Open)
+				require.Len(t, st.Debts, 1)
+				require.Equal(t, minted, st.Debts[0].Key.ID)
+				require.Contains(t, h.provider.Live(), minted)
+
+				obstacle(h, r)
+				for time.Now().Before(until.Add(20 * time.Minute)) {
+					_, _ = r.Sweep(t.Context())
+					time.Sleep(time.Minute)
+				}
+				require.NotContains(t, h.provider.Live(), minted)
+				if what != "another installation's store" { // nothing of it proves anything
+					require.Empty(t, h.status().Debts)
+				}
+				require.True(t, h.present(h.consumers[0].Key()))
 			})
 		})
 	}

@@ -151,20 +151,22 @@ func (d *drive) mint(a *attempt) error {
 	if err := d.read(); err != nil { // the write of the answer compares with what is read now
 		return err
 	}
+	writing := d.st.Writing
 	d.st.Writing = true
 	if err := d.save(); err != nil {
 		return err
 	}
 	key, err := d.answer(req)
+	if err == nil && key.Secret.IsZero() && req.Chosen.Secret.IsZero() {
+		err = &Error{Evidence: "the issuer answered without a secret"}
+	}
 	if err != nil {
+		d.st.Writing = writing // nothing is written
 		return d.notMinted(a, key, err)
 	}
 	d.spareSlot(key.ID)
 	if key.Secret.IsZero() {
 		key.Secret = req.Chosen.Secret
-	}
-	if key.Secret.IsZero() {
-		return d.notMinted(a, key, &Error{Evidence: "the issuer answered without a secret"})
 	}
 	return d.keep(a, key)
 }

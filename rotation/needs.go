@@ -156,6 +156,11 @@ func (st *state) patient(now time.Time) bool {
 func (st *state) wake(reg *registration, now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) { at = earliest(at, t) }
+	for _, k := range st.debts() {
+		if k.compromised() && k.DeadAt.IsZero() { // waits for nothing that the others wait for
+			sooner(latest(k.Retry.At, now))
+		}
+	}
 	if st.Hold != nil && st.Hold.Until.After(now) && (st.Run == nil || st.Run.Strategy != Emergency) {
 		sooner(st.Hold.Until)
 		return latest(at, now)
