@@ -14,6 +14,7 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
 )
 
 // The successor of an emergency was proven, and dies afterwards: revoked by hand, ended by the provider. Naive: it is deployed
@@ -154,4 +155,46 @@ func TestCompromisedDebtsWaitForNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slots are two users whose revocation takes a while to land, and locks out whoever lives there by then.
+type slots struct {
+	*alternating
+	slow time.Duration
+}
+
+func (s slots) Describe() rotation.Traits {
+	return rotation.Traits{Propagation: -1, ListLag: -1, Independent: true}
+}
+
+func (s slots) Revoke(ctx context.Context, key rotation.Key) error {
+	time.Sleep(s.slow)
+	return s.alternating.Revoke(ctx, key)
+}
+
+// C7: both users are compromised, and one of them gets a new password while its revocation is under way. Naive: the new key is
+// deployed, and then the revocation lands.
+func TestC7SlotIsNotReusedUnderARevocation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.seeded.ID = "x"
+		v := h.versions()
+		v.Keys[0].Key.ID = "x"
+		require.NoError(t, h.store.Save(t.Context(), name, v))
+		db := &alternating{users: map[string]secret.Value{"x": h.seeded.Secret}}
+		h.elsewhere(slots{db, 3 * time.Second}, db.accepts)
+		h.give(h.consumers[0], h.seeded)
+		r := h.rotator()
+		h.begin(r)
+		h.until(r, rotation.PhaseSoak)
+		told := h.consumers[0].Calls("Deploy")
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+		require.True(t, db.accepts(h.current()), "%s", h.status().Open)
+		st := h.drive(r, time.Hour)
+		require.Nil(t, st.Open, "%s", st.Open)
+		require.True(t, db.accepts(h.current()))
+		require.True(t, db.accepts(h.consumers[0].Key()))
+		require.Equal(t, told+1, h.consumers[0].Calls("Deploy"), "given a key that was about to be locked out")
+		require.Len(t, db.users, 1)
+	})
 }

@@ -164,11 +164,25 @@ func (d *drive) mint(a *attempt) error {
 		d.st.Writing = writing // nothing is written
 		return d.notMinted(a, key, err)
 	}
-	d.spareSlot(key.ID)
 	if key.Secret.IsZero() {
 		key.Secret = req.Chosen.Secret
 	}
-	return d.keep(a, key)
+	contested := d.spareSlot(key.ID)
+	if err := d.keep(a, key); err != nil || !contested {
+		return err
+	}
+	return d.outlived(a, key)
+}
+
+// outlived makes sure that a new key has survived the revocation of what was in its slot before, which was under way while it
+// was made.
+func (d *drive) outlived(a *attempt, key Key) error {
+	d.fold()
+	if !errors.Is(d.proof(key, d.reg.Policy.Proofs), ErrRejected) {
+		return nil
+	}
+	d.condemnAttempt(a, key)
+	return &Error{Evidence: "the revocation of what was in its slot before has hit the new key", Action: "another one is made"}
 }
 
 // succeeded is the key that a new one succeeds: the old one, or what has replaced it since.
