@@ -198,3 +198,76 @@ func TestC7SlotIsNotReusedUnderARevocation(t *testing.T) {
 		require.Len(t, db.users, 1)
 	})
 }
+
+// byValue is a provider that revokes by value, and lists nothing.
+func byValue(w *world) { w.cred.Issuer = taciturn{w.provider, w.provider} }
+
+// A value that leaked is named under an incident that is open, or was, while the store cannot be read. Naive: it is in no
+// record, so it must be dead.
+func TestLeakedValueIsAnObligation(t *testing.T) {
+	for what, ended := range map[string]bool{"open": false, "ended": true} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1, byValue)
+				r := h.rotator()
+				in := rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: h.seeded.ID}}}
+				if !ended {
+					h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: time.Now().Add(2 * time.Hour)})
+				}
+				_, _ = r.Emergency(t.Context(), in)
+				h.drive(r, time.Hour)
+				require.Equal(t, ended, h.status().Open == nil)
+
+				leaked := h.provider.Mint()
+				in.Keys = []rotation.Leak{{Credential: name, Value: leaked.Secret}}
+				h.store.Inject(rotationtest.Fault{Op: "Load", Until: time.Now().Add(time.Hour)})
+				h.provider.Inject(rotationtest.Fault{Op: "Revoke", Call: h.provider.Calls("Revoke") + 1})
+				_, _ = r.Emergency(t.Context(), in)
+				require.Contains(t, h.provider.Live(), leaked.ID)
+				require.NotNil(t, h.status().Open, "it was dropped")
+				require.NotContains(t, h.everything(), leaked.Secret.Reveal())
+
+				time.Sleep(time.Minute)
+				_, _ = r.Emergency(t.Context(), in) // asked again, with the value
+				require.NotContains(t, h.provider.Live(), leaked.ID)
+				time.Sleep(time.Hour)
+				h.drive(r, 2*time.Hour)
+				st := h.status()
+				require.NotNil(t, st.Open, "nothing can prove it dead but a person")
+				h.answer(r, rotation.VerbSettle)
+				h.drive(r, 24*time.Hour)
+				require.Nil(t, h.status().Open, "one leak, one obligation")
+				_, _ = r.Emergency(t.Context(), in)
+				require.Nil(t, h.status().Open, "the same again attaches")
+			})
+		})
+	}
+}
+
+// The value that leaked is that of a key in a store that could not be read: once it can, the key is known.
+func TestLeakedValueIsRecognised(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.cred.Issuer = named{h.provider}
+		r := h.rotator()
+		h.begin(r)
+		h.ended(r, 24*time.Hour, rotation.Rotated)
+		leaked := h.current()
+		h.store.Inject(rotationtest.Fault{Op: "Load", Until: time.Now().Add(30 * time.Minute)})
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, Value: leaked.Secret}}})
+		require.Contains(t, h.provider.Live(), leaked.ID, "nobody knows which it is")
+		time.Sleep(30 * time.Minute)
+		h.ended(r, time.Hour, rotation.Rotated)
+		require.NotContains(t, h.provider.Live(), leaked.ID)
+	})
+}
+
+// named is a provider that revokes by id only.
+type named struct{ *rotationtest.Provider }
+
+func (n named) Revoke(ctx context.Context, key rotation.Key) error {
+	if key.ID == "" {
+		return errors.New("which one?")
+	}
+	return n.Provider.Revoke(ctx, key)
+}

@@ -13,12 +13,12 @@ import (
 // finish takes the dead values out of the store and closes the record.
 func (d *drive) finish() error {
 	run := d.st.Run
-	for _, a := range run.Attempts {
+	for _, a := range slices.Clone(run.Attempts) {
 		if a.Fate != fateOpen {
 			continue
 		}
 		if a.Manual && d.st.key(a.Serial) == nil {
-			a.Fate = fateAbsent // nobody supplied it
+			run.absent(a) // nobody supplied it
 			continue
 		}
 		target, made := run.Target, run.New

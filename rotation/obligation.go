@@ -60,7 +60,10 @@ func (d *drive) obligations() {
 }
 
 // mine reports whether a compromised key can be revoked here at all; what cannot is asked of a person.
-func (d *drive) mine(k *keyState) bool { return d.untouchable(k) == nil && !d.heldByLive(k.Key) }
+func (d *drive) mine(k *keyState) bool {
+	nameless := k.Key.ID == "" && !k.Stored && d.whole(k).Secret.IsZero() // its value was the caller's, who may bring it again
+	return d.untouchable(k) == nil && !d.heldByLive(k.Key) && !nameless
+}
 
 // send begins revocations, each once in an Advance.
 func (d *drive) send(due map[int64]Key) {
