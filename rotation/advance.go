@@ -167,6 +167,7 @@ func (d *drive) work(cmd *command) error {
 	d.home = home
 	d.st.Outbox.know(d.r.cfg.Sinks, d.began)
 	d.obligations()
+	d.payCompromised()
 	if err := d.checkClock(); err != nil {
 		return err
 	}
