@@ -27,6 +27,7 @@ type gateway struct {
 	most     int  // live keys; zero: any number
 	noCreate bool // a key is made by rotating another one, and in no other way
 	kills    bool // a key ends when it is rotated
+	inherits bool // a key that is made by rotating has the name of the old one
 	noList   bool
 
 	mu   sync.Mutex
@@ -55,6 +56,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		var in struct{ Name, Label string }
 		json.NewDecoder(r.Body).Decode(&in)
+		if rotate && g.inherits {
+			in.Name = fmt.Sprint(g.keys[id]["name"])
+		}
 		if rotate && g.kills {
 			delete(g.keys, id)
 		}
@@ -104,6 +108,9 @@ func TestIssuerSuite(t *testing.T) {
 		}, false},
 		"REST that rotates": {&gateway{}, func(url string) rotation.Issuer {
 			return issuer.REST{URL: url, Rotate: url + "/{id}/rotate", Traits: rotation.Traits{Grace: time.Hour}}
+		}, false},
+		"REST that rotates and keeps the name": {&gateway{inherits: true}, func(url string) rotation.Issuer {
+			return issuer.REST{URL: url, Rotate: url + "/{id}/rotate", Traits: rotation.Traits{Grace: time.Hour}, Name: "none"}
 		}, false},
 		"REST that can only rotate": {&gateway{noCreate: true, most: 2}, func(url string) rotation.Issuer {
 			return issuer.REST{
