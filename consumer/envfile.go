@@ -89,13 +89,17 @@ func (e EnvFile) Check(context.Context) error {
 func (e EnvFile) Identity() string { return e.Variable + " in " + e.Path }
 
 // Deploy writes the file and runs the command, whose exit codes mean what Command says. It refuses a value with a line end or
-// a NUL, which no reader of such files takes, and a file that it does not understand.
+// a NUL, which no reader of such files takes, one that is not UTF-8, for which systemd and Docker take nothing of the file, and
+// a file that it does not understand.
 func (e EnvFile) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
 	if req.Key.Secret.IsZero() {
 		return fail(nil, "EnvFile: there is no secret to write")
+	}
+	if err := alive(ctx); err != nil {
+		return err
 	}
 	if err := e.set(ctx, req.Key.Secret.Reveal()); err != nil {
 		return err

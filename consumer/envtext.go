@@ -4,7 +4,10 @@
 package consumer
 
 import (
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // setVariable returns text with every assignment to name replaced by one of value, or with one added at the end.
@@ -12,6 +15,9 @@ func setVariable(text, name, value string, docker bool) (string, error) {
 	quoted, err := quote(value, docker)
 	if err != nil {
 		return "", err
+	}
+	if !docker && loneReturn(text) {
+		return "", fail(nil, "EnvFile: the file has a carriage return without a line feed: systemd ends a line there, shells do not")
 	}
 	var b strings.Builder
 	found := false
@@ -22,7 +28,7 @@ func setVariable(text, name, value string, docker bool) (string, error) {
 		}
 		entry := rest[:n]
 		rest = rest[n:]
-		head, ok := assigns(entry, name)
+		head, ok := assigns(entry, name, docker)
 		if !ok {
 			b.WriteString(entry)
 			continue
@@ -33,6 +39,9 @@ func setVariable(text, name, value string, docker bool) (string, error) {
 	if !found {
 		if text != "" && !strings.HasSuffix(text, "\n") {
 			b.WriteByte('\n')
+		}
+		if !docker && strings.HasSuffix(strings.TrimSuffix(text, "\n"), `\`) {
+			b.WriteByte('\n') // the backslash takes a line end, also that of a comment before systemd 254
 		}
 		b.WriteString(name + "=" + quoted + "\n")
 	}
@@ -48,10 +57,14 @@ func entryEnd(s string, docker bool) (int, error) {
 		line = len(s)
 	}
 	begin := strings.TrimLeft(s[:line], " \t")
-	equals := strings.IndexByte(s[:line], '=')
-	if docker || equals < 0 || strings.HasPrefix(begin, "#") || strings.HasPrefix(begin, ";") {
+	if docker || begin == "" || begin[0] == '#' || begin[0] == ';' {
 		return line, nil
 	}
+	equals := strings.IndexByte(begin[1:], '=') // a name has at least one character, whatever it is
+	if equals < 0 {
+		return line, nil
+	}
+	equals += line - len(begin) + 1
 	open, plain := byte(0), false // the quote we are in, and whether a character outside of quotes has come
 	for i := equals + 1; i < len(s); i++ {
 		switch c := s[i]; {
@@ -76,17 +89,20 @@ func entryEnd(s string, docker bool) (int, error) {
 	return len(s), nil
 }
 
-// assigns reports whether entry sets name, and returns what stands before the equals sign.
-func assigns(entry, name string) (head string, ok bool) {
+// assigns reports whether entry sets name, and returns what stands before the equals sign. Blanks are the reader's: to systemd
+// and shells a space that cannot break a line, say, is part of the name.
+func assigns(entry, name string, docker bool) (head string, ok bool) {
 	head, _, ok = strings.Cut(entry, "=")
-	words := strings.Fields(head)
-	switch {
-	case !ok, len(words) == 0, words[len(words)-1] != name:
-		return "", false
-	case len(words) == 1, len(words) == 2 && words[0] == "export": // a file for shells
-		return strings.TrimRight(head, " \t"), true
+	head = strings.TrimRight(head, " \t")
+	if docker {
+		return head, ok && strings.TrimLeftFunc(head, unicode.IsSpace) == name
 	}
-	return "", false
+	words := strings.FieldsFunc(head, func(r rune) bool { return r == ' ' || r == '\t' })
+	return head, ok && (slices.Equal(words, []string{name}) || slices.Equal(words, []string{"export", name})) // a file for shells
+}
+
+func loneReturn(text string) bool {
+	return strings.Count(text, "\r") > strings.Count(text, "\r\n")
 }
 
 func lineEnd(entry string) string {
@@ -106,6 +122,8 @@ func quote(value string, docker bool) (string, error) {
 	switch {
 	case strings.ContainsAny(value, "\n\r\x00"):
 		return "", fail(nil, "EnvFile: the value holds a line end or a NUL, which such a file cannot hold")
+	case !utf8.ValidString(value):
+		return "", fail(nil, "EnvFile: the value is not UTF-8, and systemd and Docker take no file with such a value")
 	case docker, strings.Trim(value, plainCharacters) == "":
 		return value, nil
 	case !strings.Contains(value, "'"):

@@ -4,6 +4,7 @@
 package consumer
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/handover-go/handover/rotation"
@@ -29,6 +30,14 @@ func fail(cause error, format string, args ...any) error {
 
 // required is the mistake of an empty field.
 func required(field string) error { return fail(nil, "%s is required", field) }
+
+// alive fails if ctx has ended: what was given up is not begun. Work that asks nobody would not notice by itself.
+func alive(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fail(context.Cause(ctx), "the time was up before anything was begun")
+}
 
 // guard calls code that is not ours. A panic becomes an error: here it would end a service that only wanted a key.
 func guard(what string, f func() error) (err error) {

@@ -6,6 +6,7 @@ package consumer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ var (
 // matches rotation.ErrNotYet. A pending key is kept as long as the store lists it as pending, then the current one is taken;
 // a request for the current one ends that at once.
 func (h *Handle) Deploy(ctx context.Context, req rotation.DeployRequest) error {
-	if err := h.suits(req); err != nil {
+	if err := errors.Join(h.suits(req), alive(ctx)); err != nil {
 		return err
 	}
 	role := cmp.Or(req.Role, rotation.RoleCurrent)

@@ -76,7 +76,7 @@ func (n NextRun) Identity() string {
 // rotation.ErrNotYet. A pending key no run would take, which is an error that matches errors.ErrUnsupported: this cannot be a
 // canary.
 func (n NextRun) Deploy(ctx context.Context, req rotation.DeployRequest) error {
-	if err := errors.Join(n.Validate(), onlyCurrent("NextRun", req)); err != nil {
+	if err := errors.Join(n.Validate(), onlyCurrent("NextRun", req), alive(ctx)); err != nil {
 		return err
 	}
 	v, err := n.load(ctx)

@@ -70,13 +70,17 @@ func (r Reload) Identity() string {
 }
 
 // Deploy tells the process. By HTTP, an answer of 2xx is nil; 409 and 425 match rotation.ErrNotYet, 401 and 403
-// rotation.ErrDenied; after 429 and 503 nothing is tried before the time that the answer names. By signal, nil means that the
-// signal was sent.
+// rotation.ErrDenied, 501 errors.ErrUnsupported: the right answer to the role pending where only the current key is read, because
+// a 2xx would promise a canary. After 429 and 503 nothing is tried before the time that the answer names. By signal, nil means
+// that the signal was sent, and a pending key, of which a signal cannot tell, is an error that matches errors.ErrUnsupported.
 func (r Reload) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
 	if r.PIDFile != "" {
+		if err := errors.Join(onlyCurrent("Reload.PIDFile", req), alive(ctx)); err != nil {
+			return err
+		}
 		sig := r.Signal
 		if sig == nil {
 			sig = hangUp
@@ -110,6 +114,8 @@ func (r Reload) judge(resp *http.Response) error {
 		cause = rotation.ErrNotYet
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		cause = rotation.ErrDenied
+	case code == http.StatusNotImplemented:
+		cause = errors.ErrUnsupported
 	}
 	err := fail(cause, "reload %s: status %s", r.Identity(), wire.Status(resp.StatusCode))
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
@@ -125,11 +131,11 @@ func (r Reload) signal(sig os.Signal) error {
 	if err != nil {
 		return fmt.Errorf("consumer: Reload.PIDFile: %w", err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 0 { // zero and below are groups of processes
+	pid, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 32) // a kernel looks at 32 bits: 4294967295 is -1 to it
+	if err != nil || pid <= 0 {                                           // zero and below are groups of processes, or all
 		return fail(nil, "Reload.PIDFile %s holds no process number", r.PIDFile)
 	}
-	process, err := os.FindProcess(pid)
+	process, err := os.FindProcess(int(pid))
 	if err != nil {
 		return fmt.Errorf("consumer: process %d of %s: %w", pid, r.PIDFile, err)
 	}

@@ -51,7 +51,10 @@ var (
 	_ rotation.Identifier = Replicas{}
 )
 
-const replicasAtOnce = 16
+const (
+	replicasAtOnce = 16
+	maxText        = 1 << 10 // of a name or an id in a report, which errors and records quote
+)
 
 // Validate reports every mistake in the fields. Every other method returns the same error before it asks anybody.
 func (f Replicas) Validate() error {
@@ -261,7 +264,7 @@ func (f Replicas) askOne(ctx context.Context, u *url.URL, o *orderJSON, a *answe
 		return fail(nil, "status %s", wire.Status(a.status))
 	}
 	err = json.NewDecoder(io.LimitReader(resp.Body, maxMessage)).Decode(&a.report)
-	if err != nil || a.report.Instance == "" {
+	if err != nil || a.report.Instance == "" || max(len(a.report.Instance), len(a.report.ID), len(a.report.Name)) > maxText {
 		return fail(nil, "the answer is not that of a Handle")
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ func TestReloadBySignal(t *testing.T) {
 		require.ErrorContains(t, r.Check(t.Context()), "cannot be signalled")
 		require.ErrorContains(t, r.Deploy(t.Context(), deploy(rotation.RoleCurrent, 1)), "cannot be signalled")
 		require.Contains(t, r.Identity(), file)
-		for _, text := range []string{"", "0", "-1", "x"} {
+		for _, text := range []string{"", "0", "-1", "x", "99999999999"} {
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 			require.ErrorContains(t, r.Deploy(t.Context(), deploy("", 1)), "no process number")
 		}
@@ -157,6 +158,8 @@ func TestEnvFileKeepsEverythingElse(t *testing.T) {
 		{"old value over lines", "TOKEN=\"a\nb\\\"\nc\"\nB=1\n", "TOKEN=hush-b\nB=1\n"},
 		{"old value continued", "TOKEN=a\\\nb\nB=1\n", "TOKEN=hush-b\nB=1\n"},
 		{"inside another value", "A='1\nTOKEN=2\n3'\n", "A='1\nTOKEN=2\n3'\nTOKEN=hush-b\n"},
+		{"continued at the end", "A=b\\\n", "A=b\\\n\nTOKEN=hush-b\n"},
+		{"a comment that old readers continue", "# C:\\\n", "# C:\\\n\nTOKEN=hush-b\n"},
 		{"quotes inside a word", "A=it's\nTOKEN=a\"b\nB=1\n", "A=it's\nTOKEN=hush-b\nB=1\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -218,7 +221,7 @@ func TestEnvFileQuotesForShells(t *testing.T) {
 func TestEnvFileRefuses(t *testing.T) {
 	dir := t.TempDir()
 	e := consumer.EnvFile{Path: filepath.Join(dir, "app.env"), Variable: "TOKEN"}
-	for _, value := range []string{"hush\n", "hu\rsh", "hush\x00", ""} {
+	for _, value := range []string{"hush\n", "hu\rsh", "hush\x00", "hush\xff", ""} {
 		for _, docker := range []bool{true, false} {
 			req := deploy("", 1)
 			req.Key.Secret = secret.New(value)
@@ -233,6 +236,9 @@ func TestEnvFileRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(e.Path, []byte("A='hush\n"), 0o600))
 	require.ErrorContains(t, e.Check(t.Context()), "inside a quoted value")
 	require.ErrorContains(t, e.Deploy(t.Context(), deploy("", 1)), "inside a quoted value")
+
+	require.NoError(t, os.WriteFile(e.Path, []byte("A=hush\rTOKEN=1\n"), 0o600))
+	require.ErrorContains(t, e.Check(t.Context()), "carriage return")
 
 	e.Path = dir
 	require.ErrorContains(t, e.Check(t.Context()), "no regular file")
@@ -292,4 +298,19 @@ func TestEnvFilesOfOneFile(t *testing.T) {
 	for i := range 20 {
 		require.Contains(t, string(text), fmt.Sprintf("TOKEN_%d=hush-b\n", i))
 	}
+}
+
+// FuzzPIDFile: a file names one process or is refused. A number that the kernel would cut to 32 bits could be that of a group
+// of processes, or of all of them.
+func FuzzPIDFile(f *testing.F) {
+	one := regexp.MustCompile(`^\+?0*([1-9][0-9]{0,9})$`)
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "pid")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		err := consumer.Reload{PIDFile: file}.Check(t.Context()) // asks with signal 0, which does nothing
+		m := one.FindStringSubmatch(strings.TrimSpace(text))
+		named := m != nil && (len(m[1]) < 10 || m[1] <= "2147483647")
+		refused := err != nil && strings.Contains(err.Error(), "holds no process number")
+		require.Equal(t, named, !refused, "%q: %v", text, err)
+	})
 }

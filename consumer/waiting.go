@@ -40,8 +40,8 @@ func (p Polling) Check(context.Context) error { return p.Validate() }
 
 // Deploy returns nil: the consumer will find the key. A pending key it would not find, which is an error that matches
 // errors.ErrUnsupported: this cannot be a canary.
-func (p Polling) Deploy(_ context.Context, req rotation.DeployRequest) error {
-	return errors.Join(p.Validate(), onlyCurrent("Polling", req))
+func (p Polling) Deploy(ctx context.Context, req rotation.DeployRequest) error {
+	return errors.Join(p.Validate(), onlyCurrent("Polling", req), alive(ctx))
 }
 
 // Lag is Every.

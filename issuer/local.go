@@ -27,8 +27,12 @@ func (Local) Choose(_ context.Context, req rotation.IssueRequest) (rotation.Key,
 	return rotation.Key{ID: req.Name, Secret: secret.Random(32)}, nil
 }
 
-// Issue returns req.Chosen, issued now if nothing else is said. Without it, it fails with rotation.ErrNotIssued.
-func (Local) Issue(_ context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+// Issue returns req.Chosen, issued now if nothing else is said. Without it, or when ctx has ended, it fails with
+// rotation.ErrNotIssued.
+func (Local) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return rotation.Key{}, wire.Problem("issuer: Local: the context has ended", rotation.ErrNotIssued, err)
+	}
 	key := req.Chosen
 	if key.Secret.IsZero() {
 		return rotation.Key{}, wire.Problem("issuer: Local: IssueRequest.Chosen holds no secret", rotation.ErrNotIssued)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
 )
 
 // REST is an Issuer for the common shape: POST makes a key, GET lists the keys, DELETE ends one. Fill in the fields where a
@@ -26,7 +27,8 @@ import (
 //
 // For a provider that makes the successor and starts a grace period for the old key in one call, set Rotate (or name the old
 // key in Body) and Traits.Grace: the engine then knows that the old key ends by itself. The first key, and the successor of a
-// key whose id is not known, is made by a plain POST to URL.
+// key whose id is not known, is made by a plain POST to URL. Where the successor gets the name of the old key and not the one in
+// Body, set Name to a field that no answer has: under a wrong name a key whose answer was lost would pass for somebody else's.
 type REST struct {
 	URL    string                          // required: of the collection of keys; a key is at URL/id
 	Client *http.Client                    // carries the administrator's authority; nil: http.DefaultClient, which carries none
@@ -164,15 +166,16 @@ func (i REST) issued(answer tree, req rotation.IssueRequest) (rotation.Key, erro
 		// With that id the engine would end the key in use.
 		return rotation.Key{}, wire.Problem("issuer: REST: the answer gives the id of the key in use to the new key")
 	}
-	value, err := i.value(answer)
+	secrets := i.secrets(answer)
+	if slices.ContainsFunc(secrets, secret.New(id).Equal) && id != "" { // an id is recorded and shown
+		return rotation.Key{}, wire.Problem("issuer: REST: the answer's id is the secret itself (REST.ID)")
+	}
+	value, err := value(secrets)
 	if err != nil {
 		return rotation.Key{ID: id}, err
 	}
-	switch {
-	case id == "":
-		return rotation.Key{}, wire.Problem("issuer: REST: the answer has no id (REST.ID)")
-	case id == value.Reveal():
-		return rotation.Key{}, wire.Problem("issuer: REST: the answer's id is the secret itself (REST.ID)")
+	if usableID(id) != nil { // nor could it be revoked
+		return rotation.Key{}, wire.Problem("issuer: REST: the answer has no id, or one that is none (REST.ID)")
 	}
 	key := rotation.Key{ID: id, Secret: value, IssuedAt: time.Now()}
 	if t, err := moment(first(answer.v, cmp.Or(i.CreatedAt, createdAt))); err == nil && !t.IsZero() {

@@ -70,16 +70,18 @@ func TestRESTIssueUnusableAnswers(t *testing.T) {
 	for name, row := range map[string]struct {
 		body, id, want string
 	}{
-		"no secret":     {`{"id":"k1","note":"` + canary + `"}`, "k1", "no secret"},
-		"two secrets":   {`{"id":"k1","key":"` + canary + `","token":"other"}`, "k1", "more than one"},
-		"no id":         {`{"key":"` + canary + `"}`, "", "no id"},
-		"id is secret":  {`{"id":"` + canary + `","key":"` + canary + `"}`, "", "the secret itself"},
-		"id of current": {`{"id":"k0","key":"` + canary + `"}`, "", "the key in use"},
-		"current, none": {`{"id":"k0"}`, "", "the key in use"},
-		"odd end":       {`{"id":"k1","key":"` + canary + `","expires_at":"` + canary + `"}`, "k1", "not a time"},
-		"array":         {`["` + canary + `"]`, "", "no secret"},
-		"null":          {`null`, "", "no secret"},
-		"string":        {`"` + canary + `"`, "", "no secret"},
+		"no secret":        {`{"id":"k1","note":"` + canary + `"}`, "k1", "no secret"},
+		"two secrets":      {`{"id":"k1","key":"` + canary + `","token":"other"}`, "k1", "more than one"},
+		"no id":            {`{"key":"` + canary + `"}`, "", "no id"},
+		"id is secret":     {`{"id":"` + canary + `","key":"` + canary + `"}`, "", "the secret itself"},
+		"id is one of two": {`{"id":"` + canary + `","key":"` + canary + `","token":"other"}`, "", "the secret itself"},
+		"id is no id":      {`{"id":"..","key":"` + canary + `"}`, "", "no id, or one"},
+		"id of current":    {`{"id":"k0","key":"` + canary + `"}`, "", "the key in use"},
+		"current, none":    {`{"id":"k0"}`, "", "the key in use"},
+		"odd end":          {`{"id":"k1","key":"` + canary + `","expires_at":"` + canary + `"}`, "k1", "not a time"},
+		"array":            {`["` + canary + `"]`, "", "no secret"},
+		"null":             {`null`, "", "no secret"},
+		"string":           {`"` + canary + `"`, "", "no secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := issuer.REST{URL: serve(t, answer(201, row.body))}

@@ -4,20 +4,32 @@
 package issuer_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/handover-go/handover/issuer"
+	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
 	"github.com/handover-go/handover/verify"
 )
 
-// gateway is a provider with keys that live and die: POST, GET /keys, DELETE /keys/id, GET /whoami.
+// gateway is a provider with keys that live and die: POST, GET /keys, DELETE /keys/id, POST /keys/id/rotate, GET /whoami.
 type gateway struct {
+	most     int  // live keys; zero: any number
+	noCreate bool // a key is made by rotating another one, and in no other way
+	kills    bool // a key ends when it is rotated
+	inherits bool // a key that is made by rotating has the name of the old one
+	noList   bool
+
 	mu   sync.Mutex
 	made int
 	keys map[string]map[string]any // by id
@@ -26,7 +38,7 @@ type gateway struct {
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	id := strings.TrimPrefix(r.URL.Path, "/keys/")
+	id, rotate := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/keys/"), "/rotate")
 	switch {
 	case r.URL.Path == "/whoami":
 		for id := range g.keys {
@@ -35,13 +47,22 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		w.WriteHeader(http.StatusUnauthorized)
+	case r.Method == http.MethodPost && g.noCreate && !rotate, r.Method == http.MethodGet && g.noList:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	case r.Method == http.MethodPost && g.most > 0 && len(g.keys) >= g.most:
+		w.WriteHeader(http.StatusUnprocessableEntity)
+	case rotate && g.keys[id] == nil:
+		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodPost:
 		var in struct{ Name, Label string }
 		json.NewDecoder(r.Body).Decode(&in)
-		g.made++
-		id := fmt.Sprintf("k%d", g.made)
-		g.keys[id] = map[string]any{"id": id, "name": in.Name + in.Label, "last_used_at": nil}
-		json.NewEncoder(w).Encode(map[string]string{"id": id, "token": "secret-of-" + id, "created": "2026-03-01T12:00:00Z"})
+		if rotate && g.inherits {
+			in.Name = fmt.Sprint(g.keys[id]["name"])
+		}
+		if rotate && g.kills {
+			delete(g.keys, id)
+		}
+		json.NewEncoder(w).Encode(g.mint(in.Name + in.Label))
 	case r.Method == http.MethodGet:
 		list := []any{}
 		for _, k := range g.keys {
@@ -55,9 +76,113 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// mint makes a key and returns what the provider says of it. The caller holds the lock.
+func (g *gateway) mint(name string) map[string]string {
+	g.made++
+	id := fmt.Sprintf("k%d", g.made)
+	g.keys[id] = map[string]any{"id": id, "name": name, "last_used_at": nil}
+	return map[string]string{"id": id, "token": "secret-of-" + id, "created": "2026-03-01T12:00:00Z"}
+}
+
+// byHand is a live key that somebody made on the provider's pages.
+func (g *gateway) byHand(context.Context) (rotation.Key, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	made := g.mint("")
+	return rotation.Key{ID: made["id"], Secret: secret.New(made["token"])}, nil
+}
+
 func TestIssuerSuite(t *testing.T) {
-	url := serve(t, (&gateway{keys: map[string]map[string]any{}}).ServeHTTP)
-	probe := verify.Probe{URL: url + "/whoami"}
-	t.Run("REST", rotationtest.IssuerSuite{Issuer: issuer.REST{URL: url + "/keys"}, Verifier: probe}.Run)
-	t.Run("one's own", rotationtest.IssuerSuite{Issuer: Gateway{URL: url + "/keys"}, Verifier: probe}.Run)
+	for name, c := range map[string]struct {
+		provider *gateway
+		issuer   func(url string) rotation.Issuer
+		byHand   bool
+	}{
+		"REST":      {&gateway{}, func(url string) rotation.Issuer { return issuer.REST{URL: url} }, false},
+		"one's own": {&gateway{}, func(url string) rotation.Issuer { return Gateway{URL: url} }, false},
+		"REST without a list": {&gateway{noList: true}, func(url string) rotation.Issuer {
+			return issuer.REST{URL: url, NoList: true}
+		}, false},
+		"REST with a limit": {&gateway{most: 2}, func(url string) rotation.Issuer {
+			return issuer.REST{URL: url, NoSlot: []int{http.StatusUnprocessableEntity}, Traits: rotation.Traits{MaxKeys: 2}}
+		}, false},
+		"REST that rotates": {&gateway{}, func(url string) rotation.Issuer {
+			return issuer.REST{URL: url, Rotate: url + "/{id}/rotate", Traits: rotation.Traits{Grace: time.Hour}}
+		}, false},
+		"REST that rotates and keeps the name": {&gateway{inherits: true}, func(url string) rotation.Issuer {
+			return issuer.REST{URL: url, Rotate: url + "/{id}/rotate", Traits: rotation.Traits{Grace: time.Hour}, Name: "none"}
+		}, false},
+		"REST that can only rotate": {&gateway{noCreate: true, most: 2}, func(url string) rotation.Issuer {
+			return issuer.REST{
+				URL: url, Rotate: url + "/{id}/rotate",
+				NoSlot: []int{http.StatusUnprocessableEntity}, Traits: rotation.Traits{MaxKeys: 2, Grace: time.Hour},
+			}
+		}, true},
+		"REST that can only rotate and kills the old key": {&gateway{noCreate: true, kills: true}, func(url string) rotation.Issuer {
+			return issuer.REST{URL: url, Rotate: url + "/{id}/rotate", Traits: rotation.Traits{KillsOld: true}}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := c.provider
+			g.keys = map[string]map[string]any{}
+			url := serve(t, g.ServeHTTP)
+			suite := rotationtest.IssuerSuite{Issuer: c.issuer(url + "/keys"), Verifier: verify.Probe{URL: url + "/whoami"}}
+			if c.byHand {
+				require.ErrorContains(t, suite.Check(t.Context()), "405") // it cannot make the first one
+				suite.Current = g.byHand
+			}
+			suite.Run(t)
+			require.Empty(t, g.keys, "everything was cleaned up")
+			require.Positive(t, g.made)
+		})
+	}
+}
+
+// ring is an accepting side that is told which values to accept: what Local is embedded for.
+type ring struct {
+	issuer.Local
+	*rotationtest.Store // of what is accepted: any place will do
+}
+
+func (r ring) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	key, err := r.Local.Issue(ctx, req)
+	if err != nil {
+		return key, err
+	}
+	return key, r.change(ctx, key, rotation.StoredKey{Key: key, Role: rotation.RoleCurrent})
+}
+
+func (r ring) Revoke(ctx context.Context, key rotation.Key) error { return r.change(ctx, key) }
+
+func (r ring) change(ctx context.Context, key rotation.Key, to ...rotation.StoredKey) error {
+	v, err := r.Load(ctx, key.ID)
+	if err != nil {
+		return err
+	}
+	v.Keys = to
+	return r.Save(ctx, key.ID, v)
+}
+
+func (r ring) Verify(ctx context.Context, key rotation.Key) error {
+	v, err := r.Load(ctx, key.ID)
+	if err == nil && !v.Key(rotation.RoleCurrent).Secret.Equal(key.Secret) {
+		err = rotation.ErrRejected
+	}
+	return err
+}
+
+func TestIssuerSuiteLocal(t *testing.T) {
+	r := ring{Store: rotationtest.NewStore()}
+	rotationtest.IssuerSuite{Issuer: r, Verifier: r}.Run(t)
+	require.Positive(t, r.Calls("Save"))
+}
+
+// A person makes the keys: what is left to prove is that nothing leaks on the way to them.
+func TestIssuerSuiteManual(t *testing.T) {
+	m := issuer.Manual{
+		Create: "Make a key {name} beside {current}.", End: "End {id}, which is {name}.",
+		Traits: rotation.Traits{MaxKeys: 2, Propagation: time.Minute},
+	}
+	nobody := rotation.VerifierFunc(func(context.Context, rotation.Key) error { return rotation.ErrRejected })
+	require.NoError(t, rotationtest.IssuerSuite{Issuer: m, Verifier: nobody}.Check(t.Context()))
 }

@@ -122,23 +122,27 @@ func epoch(text string) (time.Time, error) {
 	return wire.Epoch(n), nil
 }
 
-// value is the secret in the answer: the one field of several that is filled. Two different ones are a question that only a
-// person can answer.
-func (i REST) value(answer tree) (secret.Value, error) {
-	var value secret.Value
+// secrets are the values of the fields that may hold the secret.
+func (i REST) secrets(answer tree) []secret.Value {
+	var values []secret.Value
 	for field := range strings.SplitSeq(cmp.Or(i.Secret, "key,api_key,secret,token"), ",") {
 		v, _ := at(answer.v, strings.TrimSpace(field))
-		s, _ := v.(string)
-		switch got := secret.New(s); {
-		case got.IsZero():
-		case !value.IsZero() && !value.Equal(got):
-			return secret.Value{}, wire.Problem("issuer: REST: the answer has more than one field that could be the secret (REST.Secret)")
-		default:
-			value = got
+		if s, _ := v.(string); s != "" {
+			values = append(values, secret.New(s))
 		}
 	}
-	if value.IsZero() {
-		return value, wire.Problem("issuer: REST: the answer holds no secret (REST.Secret)")
+	return values
+}
+
+// value is the one secret of several fields. Two different ones are a question that only a person can answer.
+func value(values []secret.Value) (secret.Value, error) {
+	if len(values) == 0 {
+		return secret.Value{}, wire.Problem("issuer: REST: the answer holds no secret (REST.Secret)")
 	}
-	return value, nil
+	for _, other := range values[1:] {
+		if !other.Equal(values[0]) {
+			return secret.Value{}, wire.Problem("issuer: REST: the answer has more than one field that could be the secret (REST.Secret)")
+		}
+	}
+	return values[0], nil
 }

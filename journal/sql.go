@@ -75,7 +75,7 @@ const (
 		WHERE credential = ?1 AND revision = ?4`
 )
 
-// Load returns the entry of credential, or a zero Entry.
+// Load returns the entry of credential, or a zero Entry. A row with a revision that no Save writes is an error.
 func (j *SQL) Load(ctx context.Context, credential string) (rotation.Entry, error) {
 	if err := errors.Join(j.setup(), checkLoad(ctx, credential)); err != nil {
 		return rotation.Entry{}, wrap(err, "load", credential)
@@ -83,6 +83,9 @@ func (j *SQL) Load(ctx context.Context, credential string) (rotation.Entry, erro
 	entries, err := query(ctx, j.db, scanEntry, j.replace.Replace(loadEntry), credential)
 	if err != nil || len(entries) == 0 {
 		return rotation.Entry{}, wrap(j.explain(ctx, err), "load", credential)
+	}
+	if entries[0].Revision < 1 { // to a Save it would be absent, and for ever in conflict
+		return rotation.Entry{}, wrap(malformed("the journal entry has no valid revision"), "load", credential)
 	}
 	return entries[0], nil
 }

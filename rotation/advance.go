@@ -166,6 +166,7 @@ func (d *drive) work(cmd *command) error {
 	}
 	d.home = home
 	d.obligations()
+	d.payCompromised()
 	if err := d.checkClock(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@
 package rotation
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -78,12 +79,15 @@ func (d *drive) addLeaks(in Incident) (grown bool) {
 	attached := d.st.attached(in.Reference)
 	for _, leak := range in.Keys {
 		ks := d.named(leak)
-		if ks == nil && attached && (leak.KeyID == "" || d.st.covers(Incident{Reference: in.Reference, Keys: []Leak{leak}})) {
+		if ks == nil && attached && d.st.covers(Incident{Reference: in.Reference, Keys: []Leak{leak}}) {
 			continue // it is dead already
 		}
 		if ks == nil {
 			ks = d.st.add(Key{ID: leak.KeyID}, 0, d.reg.parts.Issuer, "named in "+in.Reference)
 			ks.DebtSince = time.Now()
+			if leak.KeyID == "" {
+				ks.Leaked = leak.mark()
+			}
 		}
 		if !slices.Contains(ks.Incidents, in.Reference) {
 			ks.accuse(in.Reference)
@@ -91,6 +95,7 @@ func (d *drive) addLeaks(in Incident) (grown bool) {
 		}
 		if !leak.Value.IsZero() {
 			d.leak(ks.Key.Serial, Key{Secret: leak.Value})
+			ks.Retry = retry{}
 		}
 	}
 	return grown
@@ -103,8 +108,11 @@ func (d *drive) named(leak Leak) *keyState {
 			return k
 		}
 	}
-	if leak.KeyID != "" || leak.Value.IsZero() || d.read() != nil {
+	if leak.KeyID != "" || leak.Value.IsZero() {
 		return nil
+	}
+	if k := d.st.leakedValue(leak); k != nil || d.read() != nil {
+		return k
 	}
 	for _, k := range d.doc.Keys {
 		if k.Key.Secret.Equal(leak.Value) {
@@ -112,6 +120,23 @@ func (d *drive) named(leak Leak) *keyState {
 		}
 	}
 	return nil
+}
+
+// knowLeaks looks in a store that can be read now for the values of leaks that came while it could not.
+func (d *drive) knowLeaks() {
+	for _, stored := range d.doc.Keys {
+		k := d.st.leakedValue(Leak{Credential: d.reg.Name, Value: stored.Key.Secret})
+		ks := d.st.key(stored.Key.Serial)
+		if k == nil || ks == nil || k == ks {
+			continue
+		}
+		for _, reference := range k.Incidents {
+			ks.accuse(reference)
+		}
+		d.st.drop(k.Key.Serial)
+		d.note(slog.LevelWarn, ks.Key.String()+" is the key whose value leaked")
+		d.arrive(Incident{Reference: k.Incidents[0], ConfirmedAt: d.began})
+	}
 }
 
 // accuse marks a key as compromised, for good.
@@ -152,8 +177,8 @@ func (d *drive) arrive(in Incident) {
 		run.Leaks = append(run.Leaks, everyKey)
 	}
 	for _, leak := range in.Keys {
-		if leak.KeyID != "" && !slices.Contains(run.Leaks, leak.KeyID) {
-			run.Leaks = append(run.Leaks, leak.KeyID)
+		if mark := leak.mark(); !slices.Contains(run.Leaks, mark) {
+			run.Leaks = append(run.Leaks, mark)
 		}
 	}
 	for _, k := range st.Keys {

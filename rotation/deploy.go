@@ -216,9 +216,14 @@ func nameOfFirst(group []*consumerState, results []error) string {
 }
 
 // failing counts the patience with deployments and verifications that fail. When it is used up a standard rotation turns
-// back; a roll-back and an emergency have nowhere to turn to, and go on trying.
+// back; who has nowhere to turn to goes on trying, unless it is the key that has died.
 func (d *drive) failing(err error) error {
 	run := d.st.Run
+	if run.Strategy != Standard || run.NoOverlap {
+		if err := d.targetDied(); err != nil {
+			return err
+		}
+	}
 	if run.Failing.IsZero() {
 		run.Failing = time.Now()
 	}

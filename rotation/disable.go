@@ -96,14 +96,25 @@ func (d *drive) revived(k *keyState) bool {
 	return d.enable(k) == nil
 }
 
-// keepTarget looks after a target that this rotation once disabled: a late call of a former owner may switch it off again.
+// keepTarget looks after the key that stays. An emergency asks whether it still lives, since it has nothing to soak; and a
+// late call of a former owner may switch off again what this rotation once disabled.
 func (d *drive) keepTarget() error {
 	k := d.st.key(d.st.Run.Target)
-	if k == nil || k.DisableSent.IsZero() {
+	if k == nil {
 		return nil
 	}
-	if errors.Is(d.verify(d.value(k.Key.Serial)), ErrRejected) && d.revived(k) {
-		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: "the key that stays is enabled once more"})
+	if d.emergency() || !k.DisableSent.IsZero() {
+		switch rejected := errors.Is(d.verify(d.value(k.Key.Serial)), ErrRejected); {
+		case rejected && d.revived(k):
+			return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: "the key that stays is enabled once more"})
+		case rejected && d.emergency():
+			if err := d.targetDied(); err != nil {
+				return err
+			}
+		}
+	}
+	if k.DisableSent.IsZero() {
+		return nil
 	}
 	until := latest(k.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle)
 	if d.st.Run.Phase == PhaseFinish && until.After(time.Now()) {

@@ -101,6 +101,7 @@ func (d *drive) recognise() error {
 		return err
 	}
 	d.recordStrangers()
+	d.knowLeaks()
 	if err := d.missingValues(); err != nil || !d.unwritten {
 		return err
 	}

@@ -5,6 +5,7 @@ package rotation
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -219,7 +220,26 @@ func (st *state) covers(in Incident) bool {
 	if len(in.Credentials) > 0 && !slices.Contains(named, everyKey) {
 		return false
 	}
-	return !slices.ContainsFunc(in.Keys, func(l Leak) bool { return !slices.Contains(named, l.KeyID) })
+	return !slices.ContainsFunc(in.Keys, func(l Leak) bool { return !slices.Contains(named, l.mark()) || st.leakedValue(l) != nil })
+}
+
+// leakedValue is the key that lives and is known by the leaked value alone: each call that brings the value is welcome.
+func (st *state) leakedValue(l Leak) *keyState {
+	i := slices.IndexFunc(st.Keys, func(k *keyState) bool { return k.Leaked != "" && k.Leaked == l.mark() && k.DeadAt.IsZero() })
+	if i < 0 {
+		return nil
+	}
+	return st.Keys[i]
+}
+
+// mark tells one leak of a credential from another: the id, or a few bits of a hash of the value. They are too few to find
+// the value by, and enough to know it again.
+func (l Leak) mark() string {
+	if l.KeyID != "" || l.Value.IsZero() {
+		return l.KeyID
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "handover leak of %s: %s", l.Credential, l.Value.Reveal()))
+	return fmt.Sprintf("\x00value %x", sum[:4])
 }
 
 // everyKey stands among the leaks of a run whose incident named the credential. No id looks like this.

@@ -13,12 +13,12 @@ import (
 // finish takes the dead values out of the store and closes the record.
 func (d *drive) finish() error {
 	run := d.st.Run
-	for _, a := range run.Attempts {
+	for _, a := range slices.Clone(run.Attempts) {
 		if a.Fate != fateOpen {
 			continue
 		}
 		if a.Manual && d.st.key(a.Serial) == nil {
-			a.Fate = fateAbsent // nobody supplied it
+			run.absent(a) // nobody supplied it
 			continue
 		}
 		target, made := run.Target, run.New
@@ -162,8 +162,24 @@ func (d *drive) payDebts() {
 	d.forgetDead()
 }
 
+// payCompromised kills what is compromised before anything else is looked at: no hold, clock or change of the store keeps it
+// alive. What the store holds helps, where it is ours.
+func (d *drive) payCompromised() {
+	for _, k := range d.st.debts() {
+		if !k.compromised() || !k.DeadAt.IsZero() || k.Retry.At.After(time.Now()) {
+			continue
+		}
+		if d.read() == nil {
+			if found := judge(d.st, d.doc, d.home); found == driftForeign || found == driftBehind {
+				d.doc, d.loaded = Versions{}, false // its serials are not ours
+			}
+		}
+		d.pay(k)
+	}
+}
+
 func (d *drive) pay(k *keyState) {
-	if k.Retry.At.After(time.Now()) || d.st.Settle.After(time.Now()) && k.Presented {
+	if k.Retry.At.After(time.Now()) || d.st.Settle.After(time.Now()) && k.Presented && !k.compromised() {
 		return
 	}
 	fail := func(e *Error) {

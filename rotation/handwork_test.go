@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
 )
 
 // byHand makes key current in the store, as a person with the store's console would; ours stays beside it, or does not.
@@ -136,6 +137,20 @@ func TestPutBackByHand(t *testing.T) {
 				require.Equal(t, []string{w.current().ID}, w.provider.Live())
 				require.Equal(t, w.current().ID, w.consumers[0].Key().ID)
 			})
+		})
+	}
+}
+
+// An issuer that makes no key leaves no mark of a write of ours: what somebody puts into the store then is theirs.
+func TestNotMintedIsNoWrite(t *testing.T) {
+	for what, fault := range map[string]error{"refused": rotation.ErrNotIssued, "lost": nil, "by hand": rotation.Manual("make one")} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newBrief(t, 1)
+			w.provider.Inject(rotationtest.Fault{Op: "Issue", Err: fault})
+			w.rotate(w.rotator())
+			e, err := w.journal.Load(t.Context(), name)
+			require.NoError(t, err)
+			require.NotContains(t, string(e.Data), `"writing":true`, what)
 		})
 	}
 }

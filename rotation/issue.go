@@ -10,12 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
-// maxAttempts is how many keys one rotation makes in vain before a person is asked.
-const maxAttempts = 3
+const (
+	maxAttempts = 3  // so many keys one rotation makes in vain before a person is asked
+	keptAbsent  = 32 // tries that made none are looked for once more at the end, the newest of them
+)
 
 // issue mints the new key and stores it as pending. Each try is an attempt of its own, journaled before the call, so that
 // whatever became of a lost answer can be told from every other key.
@@ -41,6 +44,9 @@ func (d *drive) issue() error {
 		if run.wasted() >= maxAttempts {
 			return &Error{Diagnosis: NewKeyRejected, Evidence: fmt.Sprintf("%d new keys in a row were of no use", maxAttempts), Action: "look at the provider, then answer with done to try again, or with roll-back"}
 		}
+		if rest := d.restUntil(); rest.After(time.Now()) {
+			return d.lost(Need{ID: d.needID("issue"), Kind: NeedTime, Until: rest, Text: "the issuer has made no key; it is asked again"})
+		}
 		var err error
 		if a, err = d.openAttempt(); err != nil {
 			return err
@@ -62,15 +68,52 @@ func (r *run) successor(st *state) bool {
 	return true // not issued by this run: the old key of a roll-back
 }
 
-// wasted counts the attempts since the last usable key that minted something useless, or nobody knows what.
+// wasted counts the attempts since the last usable key that minted something useless. One that made nothing costs nothing but
+// time: once the faults stop, the next one succeeds.
 func (r *run) wasted() int {
 	n := 0
 	for _, a := range r.Attempts {
-		if a.Fate == fateCondemned || a.Fate == fateAbsent {
+		if a.Fate == fateCondemned {
 			n++
 		}
 	}
 	return n - r.Forgiven
+}
+
+// restUntil is when the next attempt may be made: the later, the more of them have made nothing in a row.
+func (d *drive) restUntil() time.Time {
+	n := 0
+	for _, a := range slices.Backward(d.st.Run.Attempts) {
+		if a.Fate != fateAbsent {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return time.Time{}
+	}
+	return d.st.Run.attempt().SettleAt.Add(delay(n, d.r.cfg.CallTimeout/10, d.slowest(), d.reg.Name))
+}
+
+// lost waits for what becomes of lost answers, which stay the problem that people see.
+func (d *drive) lost(n Need) error {
+	d.st.Problem = &Error{Evidence: "an answer of the issuer was lost"}
+	return &waiting{needs: []Need{n}}
+}
+
+// absent ends an attempt that made nothing. A record that waits for a provider for days does not grow by them.
+func (r *run) absent(a *attempt) {
+	a.Fate, a.Before = fateAbsent, nil
+	n := 0
+	for _, a := range slices.Backward(r.Attempts) {
+		if a.Fate != fateAbsent {
+			continue
+		}
+		if n++; n > keptAbsent {
+			r.Attempts = slices.DeleteFunc(r.Attempts, func(b *attempt) bool { return a == b })
+			return
+		}
+	}
 }
 
 // openAttempt journals the intent to issue: its own name, token and serial, and what the provider lists beforehand.
@@ -82,7 +125,11 @@ func (d *drive) openAttempt() (*attempt, error) {
 	a := run.attempt()
 	if a == nil || a.Fate != fateRefused {
 		d.st.LastSerial++
-		a = &attempt{N: len(run.Attempts) + 1, Serial: d.st.LastSerial}
+		last := a
+		a = &attempt{N: 1, Serial: d.st.LastSerial}
+		if last != nil {
+			a.N = last.N + 1
+		}
 		seed := sha1.Sum(fmt.Appendf(nil, "%s/%s/%d", d.home, run.ID, a.N))
 		a.Token = uuid5(seed)
 		a.Name = successorName(d.reg.Name, run.Generation, seed)
@@ -151,22 +198,38 @@ func (d *drive) mint(a *attempt) error {
 	if err := d.read(); err != nil { // the write of the answer compares with what is read now
 		return err
 	}
+	writing := d.st.Writing
 	d.st.Writing = true
 	if err := d.save(); err != nil {
 		return err
 	}
 	key, err := d.answer(req)
+	if err == nil && key.Secret.IsZero() && req.Chosen.Secret.IsZero() {
+		err = &Error{Evidence: "the issuer answered without a secret"}
+	}
 	if err != nil {
+		d.st.Writing = writing // nothing is written
 		return d.notMinted(a, key, err)
 	}
-	d.spareSlot(key.ID)
 	if key.Secret.IsZero() {
 		key.Secret = req.Chosen.Secret
 	}
-	if key.Secret.IsZero() {
-		return d.notMinted(a, key, &Error{Evidence: "the issuer answered without a secret"})
+	contested := d.spareSlot(key.ID)
+	if err := d.keep(a, key); err != nil || !contested {
+		return err
 	}
-	return d.keep(a, key)
+	return d.outlived(a, key)
+}
+
+// outlived makes sure that a new key has survived the revocation of what was in its slot before, which was under way while it
+// was made.
+func (d *drive) outlived(a *attempt, key Key) error {
+	d.fold()
+	if !errors.Is(d.proof(key, d.reg.Policy.Proofs), ErrRejected) {
+		return nil
+	}
+	d.condemnAttempt(a, key)
+	return &Error{Evidence: "the revocation of what was in its slot before has hit the new key", Action: "another one is made"}
 }
 
 // succeeded is the key that a new one succeeds: the old one, or what has replaced it since.

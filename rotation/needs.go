@@ -97,16 +97,20 @@ func (d *drive) offerable() {
 // and nothing else, or at the time that the provider named. Its scale is the call timeout.
 func (d *drive) backoff(r retry, err error) retry {
 	r.Failures++
-	limit := 30 * d.r.cfg.CallTimeout
-	if d.emergency() {
-		limit = d.r.cfg.CallTimeout
-	}
-	r.At = time.Now().Add(delay(r.Failures, d.r.cfg.CallTimeout/10, limit, d.reg.Name))
+	r.At = time.Now().Add(delay(r.Failures, d.r.cfg.CallTimeout/10, d.slowest(), d.reg.Name))
 	var rate *retryAt
 	if errors.As(err, &rate) && rate.at.After(r.At) {
 		r.At = rate.at
 	}
 	return r
+}
+
+// slowest is the longest time between two tries.
+func (d *drive) slowest() time.Duration {
+	if d.emergency() {
+		return d.r.cfg.CallTimeout
+	}
+	return 30 * d.r.cfg.CallTimeout
 }
 
 // delay is a pure function of the number of failures in a row.
@@ -156,6 +160,11 @@ func (st *state) patient(now time.Time) bool {
 func (st *state) wake(reg *registration, now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) { at = earliest(at, t) }
+	for _, k := range st.debts() {
+		if k.compromised() && k.DeadAt.IsZero() { // waits for nothing that the others wait for
+			sooner(latest(k.Retry.At, now))
+		}
+	}
 	if st.Hold != nil && st.Hold.Until.After(now) && (st.Run == nil || st.Run.Strategy != Emergency) {
 		sooner(st.Hold.Until)
 		return latest(at, now)

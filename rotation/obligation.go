@@ -18,6 +18,7 @@ type kills struct {
 	done    *sync.Cond
 	pending int
 	sent    map[int64]bool
+	ids     map[string]bool // that they were sent for
 	taken   map[string]bool // ids that were given to a new key: slots that must not be revoked any more
 	results []killed
 	closed  bool // the Advance is ending: nothing is sent any more
@@ -37,7 +38,7 @@ func (d *drive) obligations() {
 		return
 	}
 	if d.kills == nil {
-		d.kills = &kills{sent: map[int64]bool{}, taken: map[string]bool{}}
+		d.kills = &kills{sent: map[int64]bool{}, ids: map[string]bool{}, taken: map[string]bool{}}
 		d.kills.done = sync.NewCond(&d.kills.mu)
 	}
 	due := map[int64]Key{}
@@ -59,7 +60,10 @@ func (d *drive) obligations() {
 }
 
 // mine reports whether a compromised key can be revoked here at all; what cannot is asked of a person.
-func (d *drive) mine(k *keyState) bool { return d.untouchable(k) == nil && !d.heldByLive(k.Key) }
+func (d *drive) mine(k *keyState) bool {
+	nameless := k.Key.ID == "" && !k.Stored && d.whole(k).Secret.IsZero() // its value was the caller's, who may bring it again
+	return d.untouchable(k) == nil && !d.heldByLive(k.Key) && !nameless
+}
 
 // send begins revocations, each once in an Advance.
 func (d *drive) send(due map[int64]Key) {
@@ -70,7 +74,7 @@ func (d *drive) send(due map[int64]Key) {
 		if k.closed || k.sent[serial] || k.taken[key.ID] {
 			continue
 		}
-		k.sent[serial] = true
+		k.sent[serial], k.ids[key.ID] = true, true
 		k.pending++
 		go func() {
 			at := time.Now()
@@ -84,14 +88,16 @@ func (d *drive) send(due map[int64]Key) {
 	}
 }
 
-// spareSlot keeps an alarm from revoking the slot in which a new key lives now.
-func (d *drive) spareSlot(id string) {
+// spareSlot keeps an alarm from revoking the slot in which a new key lives now. It reports whether a revocation of what lived
+// there before was sent already.
+func (d *drive) spareSlot(id string) (sent bool) {
 	if d.kills == nil || id == "" {
-		return
+		return false
 	}
 	d.kills.mu.Lock()
 	defer d.kills.mu.Unlock()
 	d.kills.taken[id] = true
+	return d.kills.ids[id]
 }
 
 // revokeCall revokes by what is known at once; a provider that revokes by value gets it from the store in a second call.

@@ -24,7 +24,7 @@ func (d *drive) prove() error {
 		times = 1
 	}
 	err := d.proof(key, times)
-	everywhere := run.IssuedAt.Add(d.reg.Traits.Propagation)
+	everywhere := run.everywhere(d.reg)
 	switch {
 	case err == nil && everywhere.After(time.Now()) && !d.emergency() && !run.NoOverlap:
 		return &waiting{needs: []Need{{ID: d.needID("prove"), Kind: NeedTime, Until: everywhere, Text: "the new key is accepted where it was asked, and maybe not everywhere yet"}}}
@@ -42,6 +42,39 @@ func (d *drive) prove() error {
 	}
 	d.abandon(d.st.key(run.Target), &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
 	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
+}
+
+// everywhere is when the key that this run issued is known at the whole provider.
+func (r *run) everywhere(reg *registration) time.Time { return r.IssuedAt.Add(reg.Traits.Propagation) }
+
+// targetDied turns around when the key that everybody moves to has died on the way: an already broken state is left, not
+// guarded. It goes back to the other key where there is one; else another key is issued.
+func (d *drive) targetDied() error {
+	run := d.st.Run
+	k, key := d.st.key(run.Target), d.value(run.Target)
+	if k == nil || key.IsZero() || run.Target == run.New && run.everywhere(d.reg).After(time.Now()) {
+		return nil
+	}
+	if !errors.Is(d.verify(key), ErrRejected) || !errors.Is(d.proof(key, d.reg.Policy.Proofs), ErrRejected) || d.revived(k) {
+		return nil
+	}
+	cause := &Error{Diagnosis: NewKeyRejected, Evidence: key.String() + " was accepted before, and is refused now"}
+	switch {
+	case run.Strategy == RollBack:
+		return &turn{why: "the old key is dead", take: func(d *drive) error {
+			d.st.Run.NoOverlap = true
+			return d.forward(key.String() + " is not accepted any more")
+		}}
+	case run.Strategy == Emergency || run.NoOverlap || run.Old == 0 || run.irreversible(d.st):
+		return &turn{why: "there is nothing to go back to", take: func(d *drive) error {
+			d.st.Run.NoOverlap = true
+			d.report(cause)
+			d.abandon(k, cause)
+			return nil
+		}}
+	default:
+		return turnBack(key.String()+" is not accepted any more", cause)
+	}
 }
 
 // compareScopes holds where the new key may do less than the old one: consumers would break on it.

@@ -60,7 +60,9 @@ func (st *state) status(reg *registration) Status {
 		out.Last = &last
 	}
 	for _, k := range st.debts() {
-		out.Debts = append(out.Debts, Debt{ID: k.debtID(), Key: k.Key, Since: k.DebtSince, Problem: k.Problem})
+		if k.DeadAt.IsZero() { // else only its value is left
+			out.Debts = append(out.Debts, Debt{ID: k.debtID(), Key: k.Key, Since: k.DebtSince, Problem: k.Problem})
+		}
 	}
 	return out
 }

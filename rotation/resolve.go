@@ -201,7 +201,7 @@ func (d *drive) settledBy(n Need, a Answer) error {
 	}
 	at := run.Attempts[i]
 	if a.KeyID == "" {
-		at.Fate = fateAbsent
+		run.absent(at)
 		d.answered(a, "no key was made")
 		return nil
 	}

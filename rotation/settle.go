@@ -21,7 +21,7 @@ func (d *drive) settleAttempt(a *attempt) error {
 		return d.settleChosen(a)
 	}
 	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
-		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells what became of it"}}}
+		return d.lost(Need{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells what became of it"})
 	}
 	keys, listed, err := d.list()
 	switch {
@@ -35,7 +35,7 @@ func (d *drive) settleAttempt(a *attempt) error {
 	found, verdict := whatBecame(a, keys, d.st, d.reg.Traits.Exclusive)
 	switch verdict {
 	case mintedNothing:
-		a.Fate = fateAbsent
+		d.st.Run.absent(a)
 		d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made no key", a.N))
 		return nil
 	case mintedFound:
@@ -121,6 +121,6 @@ func (d *drive) condemnAttempt(a *attempt, key Key) {
 	if d.st.Run.Target == a.Serial {
 		d.st.Run.Target = 0
 	}
-	d.owe(ks, &Error{Evidence: "made by a try whose answer was lost"})
+	d.owe(ks, &Error{Evidence: "made by a try that came to nothing"})
 	d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made %s, which is of no use", a.N, key))
 }

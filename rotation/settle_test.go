@@ -115,3 +115,24 @@ func TestSettleADeathInAnEmergency(t *testing.T) {
 		saidBy(t, st.Last, "ann", "is dead")
 	})
 }
+
+// A provider takes a day to make a key, and each answer is lost. Naive: after three a person has to say that it may go on,
+// although a list has told that nothing was made.
+func TestLostAnswersThatMadeNothingNeedNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Until: time.Now().Add(24 * time.Hour)})
+		r := w.rotator()
+		w.rotate(r)
+		w.paces(r, 23*time.Hour)
+		calls := w.provider.Calls("Issue")
+		require.Greater(t, calls, 40)
+		require.Less(t, calls, 400, "it is hammered")
+		e, err := w.journal.Load(t.Context(), name)
+		require.NoError(t, err)
+		require.Less(t, len(e.Data), 64<<10, "the record grows")
+		st := w.ends(r)
+		require.Equal(t, rotation.Rotated, st.Last.Outcome)
+		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+	})
+}

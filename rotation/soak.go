@@ -51,7 +51,7 @@ func (d *drive) passGate() error {
 	if err != nil {
 		return err
 	}
-	if errors.Is(f.Accepted, ErrRejected) && !run.irreversible(d.st) {
+	if errors.Is(f.Accepted, ErrRejected) {
 		if err := d.targetDied(); err != nil {
 			return err
 		}
@@ -70,22 +70,6 @@ func (d *drive) passGate() error {
 		return &waiting{needs: needs} // nothing can come of asking earlier
 	}
 	return d.again(needs...)
-}
-
-// targetDied turns around when the key that everybody moves to has died on the way: an already broken state is left, not
-// guarded. If the other key is dead as well, going back finds out, and another key is issued.
-func (d *drive) targetDied() error {
-	err := d.proof(d.value(d.st.Run.Target), d.reg.Policy.Proofs)
-	if !errors.Is(err, ErrRejected) || d.revived(d.st.key(d.st.Run.Target)) {
-		return nil
-	}
-	if d.st.Run.Strategy == RollBack {
-		return &turn{why: "the old key is dead", take: func(d *drive) error {
-			d.st.Run.NoOverlap = true
-			return d.forward("the old key is not accepted any more")
-		}}
-	}
-	return turnBack("the new key is not accepted any more", &Error{Diagnosis: NewKeyRejected, Evidence: "it was accepted before"})
 }
 
 // strayed reports whether a consumer that was seen on the target is seen using another key: it has to be told again.

@@ -58,6 +58,7 @@ type keyState struct {
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
+	Leaked      string    `json:"leaked,omitzero"`       // mark of the value by which alone an incident named it
 	Ends        time.Time `json:"ends,omitzero"`         // the provider ends it by itself
 	DisableSent time.Time `json:"disable_sent,omitzero"` // last intent; zero again once enabled
 	DisabledAt  time.Time `json:"disabled_at,omitzero"`
@@ -82,7 +83,7 @@ type run struct {
 	Actor       string           `json:"actor"`
 	Trigger     string           `json:"trigger,omitzero"`
 	Incidents   []string         `json:"incidents,omitzero"`
-	Leaks       []string         `json:"leaks,omitzero"` // ids that the incidents named
+	Leaks       []string         `json:"leaks,omitzero"` // ids, or marks of values, that the incidents named
 	Generation  int              `json:"generation"`     // of the key that is, or was, to be issued
 	Old         int64            `json:"old,omitzero"`
 	New         int64            `json:"new,omitzero"`     // issued by this run

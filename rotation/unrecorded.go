@@ -4,8 +4,10 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -31,7 +33,7 @@ func (r *Rotator) keepUnrecorded(name string, in Incident) {
 func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in Incident) error {
 	keys := map[string]Key{}
 	for _, k := range in.Keys {
-		keys[k.KeyID] = Key{ID: k.KeyID, Secret: k.Value}
+		keys[k.mark()] = Key{ID: k.KeyID, Secret: k.Value}
 	}
 	var errs []error
 	if len(in.Credentials) > 0 {
@@ -39,7 +41,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 		for _, k := range doc.Keys {
 			// Once the store knows the incident, what is not marked in it is the successor.
 			if doc.Metadata["incident_reference"] != in.Reference || k.Compromised {
-				keys[k.Key.ID] = k.Key
+				keys[cmp.Or(k.Key.ID, fmt.Sprint("serial ", k.Key.Serial))] = k.Key
 			}
 		}
 		if l, ok := As[Lister](reg.Issuer); ok && (err != nil || len(doc.Keys) == 0) {

@@ -96,6 +96,9 @@ func (s *File) Load(ctx context.Context, name string) (rotation.Versions, error)
 		return rotation.Versions{}, nil
 	}
 	v, err := Unmarshal(e.Versions)
+	if ours, _ := isDocument(e.Versions); err == nil && !ours { // this store holds no bare values: a null is no secret
+		err = failf("store: the value is no document of this library")
+	}
 	if err != nil {
 		return rotation.Versions{}, failf("store: %q in file %s: %w", name, s.path, err)
 	}

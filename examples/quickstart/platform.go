@@ -23,14 +23,17 @@ type platform struct {
 	env   []string // secrets for the consumers
 	front front
 
-	mu       sync.Mutex
-	rollouts map[string]*rollout
-	lastRun  jobRun
-	rolling  sync.Mutex // held for a whole rollout: one at a time, in the order in which they came
+	restart func(serial int64) error // restartWeb, but for tests
+
+	mu      sync.Mutex
+	latest  *rollout // the others do not matter: a key that was rolled back may come again under the same id
+	lastRun jobRun
+	rolling sync.Mutex // held for a whole rollout: one at a time, in the order in which they came
 }
 
 // rollout is one restart of the web service.
 type rollout struct {
+	id   string
 	done chan struct{} // closed at the end; err may be read then
 	err  error
 }
@@ -43,7 +46,9 @@ type jobRun struct {
 }
 
 func newPlatform(env []string) *platform {
-	return &platform{env: env, rollouts: map[string]*rollout{}}
+	p := &platform{env: env}
+	p.restart = p.restartWeb
+	return p
 }
 
 // ServeHTTP is for the rotator.
@@ -61,7 +66,7 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveRollout begins the rollout with this id, or tells how it is going. A failed one is tried again.
+// serveRollout begins the rollout with this id, or tells how it is going if it is the latest. A failed one is tried again.
 func (p *platform) serveRollout(w http.ResponseWriter, r *http.Request, id string) {
 	var wanted struct{ Serial int64 }
 	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
@@ -69,12 +74,12 @@ func (p *platform) serveRollout(w http.ResponseWriter, r *http.Request, id strin
 		return
 	}
 	p.mu.Lock()
-	ro := p.rollouts[id]
-	if ro == nil {
-		ro = &rollout{done: make(chan struct{})}
-		p.rollouts[id] = ro
+	ro := p.latest
+	if ro == nil || ro.id != id {
+		ro = &rollout{id: id, done: make(chan struct{})}
+		p.latest = ro
 		go func() {
-			ro.err = p.restartWeb(wanted.Serial)
+			ro.err = p.restart(wanted.Serial)
 			close(ro.done)
 		}()
 	}
@@ -82,7 +87,7 @@ func (p *platform) serveRollout(w http.ResponseWriter, r *http.Request, id strin
 	select {
 	case <-ro.done:
 		if ro.err != nil {
-			p.forget(id, ro)
+			p.forget(ro)
 			http.Error(w, "the new instance did not become healthy", http.StatusInternalServerError)
 		}
 	default:
@@ -91,11 +96,11 @@ func (p *platform) serveRollout(w http.ResponseWriter, r *http.Request, id strin
 }
 
 // forget makes room for another try.
-func (p *platform) forget(id string, failed *rollout) {
+func (p *platform) forget(failed *rollout) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rollouts[id] == failed {
-		delete(p.rollouts, id)
+	if p.latest == failed {
+		p.latest = nil
 	}
 }
 

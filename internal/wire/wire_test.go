@@ -109,6 +109,36 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+// FuzzRedact: what is shown of an address is an address of the same place, without what may be secret; and an address that
+// passes as one can be shown.
+func FuzzRedact(f *testing.F) {
+	f.Fuzz(func(t *testing.T, raw string) {
+		shown, problem := wire.Redact(raw), wire.URLProblem("x: Y.URL", raw)
+		u, err := url.Parse(raw)
+		if problem != nil {
+			require.Contains(t, []string{"x: Y.URL is required", "x: Y.URL is not an absolute http or https URL"}, problem.Error())
+		} else {
+			require.NoError(t, err)
+			require.Contains(t, []string{"http", "https"}, u.Scheme)
+			require.NotEmpty(t, u.Host)
+		}
+		require.Equal(t, shown, wire.Redact(shown), "of %q", raw)
+		if shown == "(not a URL)" {
+			require.Error(t, problem)
+			return
+		}
+		again, err := url.Parse(shown)
+		require.NoError(t, err)
+		require.Equal(t, u.Scheme, again.Scheme)
+		require.Equal(t, u.Host, again.Host)
+		require.Equal(t, strings.TrimPrefix(u.EscapedPath(), "/"), strings.TrimPrefix(again.EscapedPath(), "/"))
+		require.Nil(t, again.User)
+		require.Empty(t, again.RawQuery+again.RawFragment+again.Fragment)
+		require.NotContains(t, shown, "?")
+		require.NotContains(t, shown, "#")
+	})
+}
+
 func TestURLProblem(t *testing.T) {
 	require.NoError(t, wire.URLProblem("x: Y.URL", "http://127.0.0.1:80/a?b=c"))
 	assert.EqualError(t, wire.URLProblem("x: Y.URL", ""), "x: Y.URL is required")

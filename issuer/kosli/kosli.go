@@ -34,8 +34,9 @@ const DefaultBaseURL = "https://app.kosli.com/api/v2"
 //
 // By default a key is created beside the old one, and the old one is deleted when nobody uses it. With Grace set, the key is
 // rotated: the provider then ends the old key by itself, so a rotation cannot wait for a slow consumer, and
-// Policy.AllowProviderDeadline is needed. A rotated key does not get the name that the engine chose: if the answer is lost, the
-// key is found again only where Exclusive is true, and is otherwise a question for a person.
+// Policy.AllowProviderDeadline is needed. A rotated key gets the description of the old one and not the name that the engine
+// chose, so List tells no names then: if the answer is lost, the key is found again only where Exclusive is true, and is
+// otherwise a question for a person.
 type Issuer struct {
 	Org            string       // required
 	ServiceAccount string       // required
@@ -73,12 +74,18 @@ func (i Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 	return i.rest().Revoke(ctx, key)
 }
 
-// List returns the keys of the service account, with their last use.
+// List returns the keys of the service account, with their last use, and without Grace with their names.
 func (i Issuer) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 	if err := i.Validate(); err != nil {
 		return nil, err
 	}
-	return i.rest().List(ctx)
+	infos, err := i.rest().List(ctx)
+	if i.Grace > 0 {
+		for n := range infos {
+			infos[n].Key.Name = "" // its predecessor's, which would say that it is not the one that was asked for
+		}
+	}
+	return infos, err
 }
 
 // Verify presents the key to the organization's list of environments, which is what the documentation does to see that a key

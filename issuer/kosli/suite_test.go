@@ -4,6 +4,7 @@
 package kosli_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/issuer/kosli"
+	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
 )
 
@@ -80,6 +82,11 @@ func TestIssuerSuite(t *testing.T) {
 	t.Cleanup(server.Close)
 	i := kosli.Issuer{Org: "acme", ServiceAccount: "ci", BaseURL: server.URL, Client: &http.Client{Transport: admin{}}}
 	t.Run("create and delete", rotationtest.IssuerSuite{Issuer: i, Verifier: i}.Run)
-	i.Grace = time.Hour
-	t.Run("rotate with grace", rotationtest.IssuerSuite{Issuer: i, Verifier: i}.Run)
+	byHand := func(ctx context.Context) (rotation.Key, error) {
+		return i.Issue(ctx, rotation.IssueRequest{Name: "by hand"})
+	}
+	rotates := i
+	rotates.Grace = time.Hour
+	t.Run("rotate with grace", rotationtest.IssuerSuite{Issuer: rotates, Verifier: i}.Run)
+	t.Run("rotate a key that was there", rotationtest.IssuerSuite{Issuer: rotates, Verifier: i, Current: byHand}.Run)
 }

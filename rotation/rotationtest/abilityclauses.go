@@ -16,7 +16,7 @@ func listed(ctx context.Context, r *trial) error {
 	if _, can, err := r.list(ctx); !can || err != nil {
 		return cmpErr(err, skip("not a Lister"))
 	}
-	key, err := r.issue(ctx, rotation.Key{})
+	key, err := r.fresh(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func disabled(ctx context.Context, r *trial) error {
 	if !ok {
 		return skip("not a Disabler")
 	}
-	key, err := r.issue(ctx, rotation.Key{})
+	key, err := r.fresh(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,11 @@ func chosen(ctx context.Context, r *trial) error {
 	if !ok {
 		return skip("not a Chooser")
 	}
-	other, err := c.Choose(ctx, r.request(rotation.Key{}))
+	req, err := r.ask(ctx)
+	if err != nil {
+		return err
+	}
+	other, err := c.Choose(ctx, r.request(req.Current))
 	if errors.Is(err, errors.ErrUnsupported) {
 		return skip("not a Chooser: ErrUnsupported")
 	}
@@ -124,8 +128,7 @@ func chosen(ctx context.Context, r *trial) error {
 		return r.failed("Choose", err)
 	}
 	r.secrets = append(r.secrets, other.Secret)
-	req, err := r.choose(ctx, r.request(rotation.Key{}))
-	if err != nil {
+	if req, err = r.choose(ctx, req); err != nil {
 		return err
 	}
 	switch want := req.Chosen; {

@@ -125,6 +125,55 @@ func ExampleStoreSuite_Check() {
 	// Output: <nil>
 }
 
+// A service that keeps its key in a field is a consumer by one method, and this is how it is tested. The suite finds that it
+// takes the key of a request that was given up.
+func ExampleConsumerSuite_Check() {
+	provider := rotationtest.NewProvider()
+	service := &service{client: http.Client{Transport: provider}}
+	err := rotationtest.ConsumerSuite{
+		Consumer: service,
+		Uses: func(ctx context.Context) (rotation.Key, error) { // call the provider, and ask it who called
+			err := service.Pay(ctx)
+			return provider.Presented(), err
+		},
+		Mint: func(context.Context) (rotation.Key, error) { return provider.Mint(), nil },
+	}.Check(context.Background())
+	fmt.Println(err)
+	// Output:
+	// Context: Deploy reports success although its context had ended
+}
+
+// service calls a provider with a key.
+type service struct {
+	client http.Client
+	key    rotation.Key // a real one needs a lock
+}
+
+func (s *service) Deploy(_ context.Context, req rotation.DeployRequest) error {
+	if req.Key.Secret.IsZero() {
+		return errors.New("service: no key")
+	}
+	s.key = req.Key
+	return nil
+}
+
+func (s *service) Pay(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.provider.example.com/v1/payments", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.key.Secret.Reveal())
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New("service: " + resp.Status)
+	}
+	return nil
+}
+
 // A fault by time is an outage. In a testing/synctest bubble the day passes at once.
 func ExampleFault() {
 	provider := rotationtest.NewProvider()

@@ -15,3 +15,5 @@ func names(clauses []clause) []string {
 
 func (s IssuerSuite) Clauses() []string { return names(s.clauses()) }
 func (s StoreSuite) Clauses() []string  { return names(s.clauses()) }
+
+func (s ConsumerSuite) Clauses() []string { return names(s.clauses()) }

@@ -4,8 +4,11 @@
 package rotationtest_test
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,18 +193,56 @@ func TestJournalDue(t *testing.T) {
 	assert.Equal(t, "a", string(e.Data), "it shares no memory")
 }
 
-// Values do not leave the fakes by accident.
+// Values do not leave the fakes by accident: not in what printers show, and not in what a failed assertion shows, which looks
+// into unexported fields and asks no method.
 func TestFakesPrintNoValue(t *testing.T) {
 	p := rotationtest.NewProvider()
 	key := p.Mint()
-	c := rotationtest.NewConsumer(p)
+	c, s := rotationtest.NewConsumer(p), rotationtest.NewStore()
 	require.NoError(t, c.Deploy(t.Context(), rotation.DeployRequest{Key: key}))
+	require.NoError(t, c.Verify(t.Context(), key))
+	require.NoError(t, s.Save(t.Context(), "a", rotation.Versions{Keys: []rotation.StoredKey{{Key: key, Role: rotation.RoleCurrent}}}))
 	dead := key
 	dead.Secret = secret.Random(16)
-	for _, text := range []string{
-		fmt.Sprintf("%+v %#v", c, c), p.Verify(t.Context(), dead).Error(), c.Verify(t.Context(), dead).Error(),
-	} {
-		assert.NotContains(t, text, key.Secret.Reveal())
-		assert.NotContains(t, text, dead.Secret.Reveal())
+	texts := []string{p.Verify(t.Context(), dead).Error(), c.Verify(t.Context(), dead).Error()}
+	for _, fake := range []any{p, c, s, rotationtest.NewJournal()} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			texts = append(texts, fmt.Sprintf(verb, fake), fmt.Sprintf(verb, reflect.ValueOf(fake).Elem()), fmt.Sprintf(verb, struct{ any }{fake}))
+		}
+		data, _ := json.Marshal(fake)
+		var diff recorder
+		assert.Nil(&diff, fake)
+		assert.Equal(&diff, fake, 1)
+		require.Contains(t, diff.text, "mu:")
+		texts = append(texts, string(data), diff.text)
 	}
+	for _, value := range []string{key.Secret.Reveal(), dead.Secret.Reveal()} {
+		for _, text := range texts {
+			assert.NotContains(t, text, value)
+			assert.NotContains(t, text, hex.EncodeToString([]byte(value)))
+		}
+	}
+}
+
+// recorder keeps what a failed assertion says.
+type recorder struct{ text string }
+
+func (r *recorder) Errorf(format string, args ...any) { r.text += fmt.Sprintf(format, args...) }
+
+func TestProviderTellsThePresentedKey(t *testing.T) {
+	p := rotationtest.NewProvider()
+	c := rotationtest.NewConsumer(p)
+	assert.True(t, p.Presented().IsZero())
+	first, second := p.Mint(), p.Mint()
+	require.NoError(t, p.Verify(t.Context(), first))
+	assert.True(t, p.Presented().IsZero(), "a probe is no service")
+	for _, key := range []rotation.Key{first, second, first} {
+		require.NoError(t, c.Deploy(t.Context(), rotation.DeployRequest{Key: key}))
+		require.NoError(t, c.Verify(t.Context(), key))
+		assert.True(t, p.Presented().Equal(key))
+	}
+	require.NoError(t, p.Revoke(t.Context(), second))
+	require.NoError(t, c.Deploy(t.Context(), rotation.DeployRequest{Key: second}))
+	require.ErrorIs(t, c.Verify(t.Context(), second), rotation.ErrRejected)
+	assert.True(t, p.Presented().Equal(first), "what was refused does not count")
 }

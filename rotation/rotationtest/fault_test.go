@@ -6,6 +6,7 @@ package rotationtest_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,4 +136,124 @@ func TestWrongFaultsPanic(t *testing.T) {
 			assert.Panics(t, func() { fake.inject(rotationtest.Fault{Op: fake.ops[0], Delay: -1}) })
 		})
 	}
+}
+
+// Every operation of every fake has faults by operation, by call and by time.
+func TestFaultsOfEveryOperation(t *testing.T) {
+	for fake, make := range map[string]func(t *testing.T) operations{
+		"Provider": providerOperations, "Store": storeOperations, "Consumer": consumerOperations, "Journal": journalOperations,
+	} {
+		for op := range make(t).calls {
+			t.Run(fake+"/"+op, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var got []bool
+					try := func(o operations) {
+						err := o.calls[op](t.Context())
+						require.True(t, err == nil || errors.Is(err, errInjected), "%v", err)
+						got = append(got, err != nil)
+					}
+					byOp, byCall, byTime := make(t), make(t), make(t)
+					start := time.Now()
+					byOp.inject(rotationtest.Fault{Op: op, Err: errInjected})
+					byCall.inject(rotationtest.Fault{Op: op, Call: 2, Err: errInjected})
+					byTime.inject(rotationtest.Fault{Op: op, From: start.Add(time.Hour), Until: start.Add(2 * time.Hour), Err: errInjected})
+					for range 3 {
+						try(byOp)
+						try(byCall)
+						try(byTime)
+						time.Sleep(time.Hour)
+					}
+					assert.Equal(t, []bool{true, false, false, true, true, true, true, false, false}, got)
+					for _, o := range []operations{byOp, byCall, byTime} {
+						assert.Equal(t, 3, o.count(op))
+					}
+				})
+			})
+		}
+	}
+}
+
+var errInjected = errors.New("injected")
+
+// operations of one fake.
+type operations struct {
+	inject func(rotationtest.Fault)
+	count  func(string) int
+	calls  map[string]func(context.Context) error
+}
+
+func providerOperations(*testing.T) operations {
+	p := rotationtest.NewProvider()
+	key := p.Mint()
+	request := func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://provider.invalid", nil)
+		if err != nil {
+			return err
+		}
+		_, err = p.RoundTrip(r)
+		return err
+	}
+	return operations{p.Inject, p.Calls, map[string]func(context.Context) error{
+		"Issue":     func(ctx context.Context) error { _, err := p.Issue(ctx, rotation.IssueRequest{}); return err },
+		"Revoke":    func(ctx context.Context) error { return p.Revoke(ctx, rotation.Key{ID: "another"}) },
+		"Verify":    func(ctx context.Context) error { return p.Verify(ctx, key) },
+		"List":      func(ctx context.Context) error { _, err := p.List(ctx); return err },
+		"Disable":   func(ctx context.Context) error { return p.Disable(ctx, key) },
+		"Enable":    func(ctx context.Context) error { return p.Enable(ctx, key) },
+		"RoundTrip": request,
+	}}
+}
+
+func storeOperations(*testing.T) operations {
+	s := rotationtest.NewStore()
+	save := func(ctx context.Context) error {
+		v, err := s.Load(ctx, "a")
+		if err != nil {
+			return err
+		}
+		return s.Save(ctx, "a", v)
+	}
+	return operations{s.Inject, s.Calls, map[string]func(context.Context) error{
+		"Load":  func(ctx context.Context) error { _, err := s.Load(ctx, "a"); return err },
+		"Save":  save,
+		"Names": func(ctx context.Context) error { _, err := s.Names(ctx); return err },
+	}}
+}
+
+func consumerOperations(t *testing.T) operations {
+	p := rotationtest.NewProvider()
+	c, key := rotationtest.NewConsumer(p), p.Mint()
+	req := rotation.DeployRequest{Key: key}
+	verify := func(ctx context.Context) error {
+		if c.Key().IsZero() { // it needs one
+			require.NoError(t, c.Deploy(ctx, req))
+		}
+		return c.Verify(ctx, key)
+	}
+	return operations{c.Inject, c.Calls, map[string]func(context.Context) error{
+		"Deploy":  func(ctx context.Context) error { return c.Deploy(ctx, req) },
+		"Verify":  verify,
+		"Observe": func(ctx context.Context) error { _, err := c.Observe(ctx); return err },
+	}}
+}
+
+func journalOperations(*testing.T) operations {
+	j := rotationtest.NewJournal()
+	save := func(ctx context.Context) error {
+		e, err := j.Load(ctx, "a")
+		if err != nil {
+			return err
+		}
+		e.Credential = "a"
+		return j.Save(ctx, e)
+	}
+	due := func(ctx context.Context) error {
+		_, err := j.Due(ctx, []string{"a"}, time.Now(), 1)
+		return err
+	}
+	return operations{j.Inject, j.Calls, map[string]func(context.Context) error{
+		"Load": func(ctx context.Context) error { _, err := j.Load(ctx, "a"); return err },
+		"Save": save,
+		"Due":  due,
+	}}
 }

@@ -21,7 +21,7 @@ const fillLimit = 10
 
 // newKey proves I1.
 func newKey(ctx context.Context, r *trial) error {
-	first, err := r.issue(ctx, rotation.Key{})
+	first, err := r.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -34,8 +34,10 @@ func newKey(ctx context.Context, r *trial) error {
 	if err != nil {
 		return err
 	}
-	if first.Secret.Equal(second.Secret) {
-		return errors.New("Issue returned the same value twice")
+	if r.Current != nil && r.roomForThree() {
+		if _, err := r.issue(ctx, second); err != nil { // the second one that was issued
+			return err
+		}
 	}
 	if r.traits.KillsOld || (r.traits.Grace > 0 && r.traits.Grace <= 2*r.Patience) {
 		return nil // the provider ends it, and says so
@@ -43,29 +45,48 @@ func newKey(ctx context.Context, r *trial) error {
 	return r.stillAccepted(ctx, first, "the old key, after Issue of another one,")
 }
 
-// nameKept proves I2. A provider without names lists none.
+// roomForThree reports whether three keys may live at one time.
+func (r *trial) roomForThree() bool { return r.traits.MaxKeys <= 0 || r.traits.MaxKeys > 2 }
+
+// nameKept proves I2. A provider without names lists none, and neither must one that gives a key its predecessor's.
 func nameKept(ctx context.Context, r *trial) error {
 	if _, can, err := r.list(ctx); !can || err != nil {
 		return cmpErr(err, skip("not a Lister: names cannot be seen"))
 	}
-	req := r.request(rotation.Key{})
+	root, err := r.root(ctx)
+	if err != nil {
+		return err
+	}
+	key, err := r.named(ctx, root)
+	if err != nil || (r.Current != nil && !r.roomForThree()) {
+		return err
+	}
+	if _, err := r.named(ctx, key); err != nil {
+		return fmt.Errorf("the successor of a key: %w", err)
+	}
+	return nil
+}
+
+// named issues a key under a long name and looks under which name it is listed.
+func (r *trial) named(ctx context.Context, current rotation.Key) (rotation.Key, error) {
+	req := r.request(current)
 	req.Name += "-" + strings.Repeat("x", longName-1-len(req.Name))
 	req, err := r.choose(ctx, req)
 	if err != nil {
-		return err
+		return rotation.Key{}, err
 	}
 	key, err := r.send(ctx, req)
+	if errors.Is(err, rotation.ErrManual) {
+		return key, r.person(err)
+	}
 	if err != nil {
-		return r.failed(fmt.Sprintf("Issue with a name of %d characters", longName), err)
+		return key, r.failed(fmt.Sprintf("Issue with a name of %d characters", longName), err)
 	}
 	info, err := r.listedKey(ctx, key)
-	if err != nil {
-		return err
+	if err == nil && info.Key.Name != "" && info.Key.Name != req.Name {
+		err = fmt.Errorf("the key was asked for as %q and is listed as %q", req.Name, info.Key.Name)
 	}
-	if info.Key.Name != "" && info.Key.Name != req.Name {
-		return fmt.Errorf("the key was asked for as %q and is listed as %q", req.Name, info.Key.Name)
-	}
-	return nil
+	return key, err
 }
 
 // cmpErr is err, or otherwise if err is nil.
@@ -107,7 +128,7 @@ func definite(err error) bool {
 
 // failuresTold proves I3, as far as a failure can be brought about from outside.
 func failuresTold(ctx context.Context, r *trial) error {
-	req, err := r.choose(ctx, r.request(rotation.Key{}))
+	req, err := r.askChosen(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +139,12 @@ func failuresTold(ctx context.Context, r *trial) error {
 	if err := r.minted(ctx, req.Name, err); err != nil {
 		return err
 	}
-	return r.fill(ctx)
+	if r.traits.NoReplay { // another one to begin with: that key has been used
+		if req, err = r.ask(ctx); err != nil {
+			return err
+		}
+	}
+	return r.fill(ctx, req.Current)
 }
 
 // minted fails if Issue said for certain that nothing was minted, and something was.
@@ -126,18 +152,17 @@ func (r *trial) minted(ctx context.Context, name string, said error) error {
 	if !definite(said) {
 		return nil
 	}
-	if info, ok := r.named(ctx, name); ok {
+	if info, ok := r.byName(ctx, name); ok {
 		return r.failed(fmt.Sprintf("Issue minted %s and answered that it had not", info.Key.ID), said)
 	}
 	return nil
 }
 
-// fill issues until the provider says that it is full.
-func (r *trial) fill(ctx context.Context) error {
+// fill issues, beginning with a successor of current, until the provider says that it is full.
+func (r *trial) fill(ctx context.Context, current rotation.Key) error {
 	if r.traits.MaxKeys <= 0 || r.traits.MaxKeys > fillLimit || r.traits.KillsOld || r.traits.Grace > 0 {
 		return nil
 	}
-	var current rotation.Key
 	for range r.traits.MaxKeys + 1 {
 		req, err := r.choose(ctx, r.request(current))
 		if err != nil {
@@ -147,7 +172,7 @@ func (r *trial) fill(ctx context.Context) error {
 		switch {
 		case err == nil:
 			current = next
-		case errors.Is(err, rotation.ErrNoSlot):
+		case errors.Is(err, rotation.ErrNoSlot), errors.Is(err, rotation.ErrManual):
 			return r.minted(ctx, req.Name, err)
 		default:
 			return r.failed(fmt.Sprintf("Issue of more than %d keys is not ErrNoSlot", r.traits.MaxKeys), err)
@@ -158,7 +183,7 @@ func (r *trial) fill(ctx context.Context) error {
 
 // revoked proves I4.
 func revoked(ctx context.Context, r *trial) error {
-	first, err := r.issue(ctx, rotation.Key{})
+	first, err := r.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,7 +214,11 @@ func revoked(ctx context.Context, r *trial) error {
 
 // errorsSilent proves I5: it makes calls that cannot succeed, with keys in them.
 func errorsSilent(ctx context.Context, r *trial) error {
-	key, err := r.issue(ctx, rotation.Key{})
+	key, err := r.fresh(ctx)
+	if isSkip(err) { // a person's key will do: no call is meant to succeed
+		key, err = rotation.Key{ID: "handover-suite", Secret: secret.Random(16)}, nil
+		r.secrets = append(r.secrets, key.Secret)
+	}
 	if err != nil {
 		return err
 	}

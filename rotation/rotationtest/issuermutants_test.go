@@ -94,6 +94,17 @@ func mutantsOfIssue(add addMutant) {
 			return p.Issue(ctx, req)
 		}
 	}))
+	add("I2", "a successor inherits its name", issues(func(p *rotationtest.Provider) issueFunc {
+		names := map[string]string{}
+		return func(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+			if name, ok := names[req.Current.ID]; ok {
+				req.Name = name
+			}
+			key, err := p.Issue(ctx, req)
+			names[key.ID] = req.Name
+			return key, err
+		}
+	}))
 	add("I2", "names after the credential", issues(func(p *rotationtest.Provider) issueFunc {
 		return func(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 			req.Name = req.Credential

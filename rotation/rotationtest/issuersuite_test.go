@@ -17,6 +17,7 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
 )
 
 func TestIssuerSuiteAcceptsWhatIsRight(t *testing.T) {
@@ -50,6 +51,76 @@ func TestIssuerSuiteAcceptsWhatIsRight(t *testing.T) {
 			assert.Positive(t, p.Calls("Issue"))
 		})
 	}
+}
+
+// successor is an issuer that makes no first key.
+func successor(p *rotationtest.Provider) issuer {
+	return issuer{Provider: p, issue: func(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+		if req.Current.ID == "" {
+			return rotation.Key{}, fmt.Errorf("there is no key to succeed: %w", rotation.ErrNotIssued)
+		}
+		return p.Issue(ctx, req)
+	}}
+}
+
+func TestIssuerSuiteBeginsWithACurrentKey(t *testing.T) {
+	for name, change := range map[string]func(*rotationtest.Provider){
+		"plain":           func(*rotationtest.Provider) {},
+		"two keys":        func(p *rotationtest.Provider) { p.Traits.MaxKeys = 2 },
+		"kills the old":   func(p *rotationtest.Provider) { p.Traits.KillsOld = true },
+		"grace":           func(p *rotationtest.Provider) { p.Traits.Grace = time.Minute },
+		"never succeeded": func(p *rotationtest.Provider) { p.Traits.NoReplay, p.Traits.KillsOld = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := rotationtest.NewProvider()
+			change(p)
+			s := rotationtest.IssuerSuite{Issuer: successor(p), Verifier: p}
+			requireClause(t, s.Check(t.Context()), "I1")
+			s.Current = func(context.Context) (rotation.Key, error) {
+				if p.Traits.MaxKeys > 0 {
+					assert.Empty(t, p.Live(), "one at a time")
+				}
+				return p.Mint(), nil
+			}
+			require.NoError(t, s.Check(t.Context()))
+			assert.Empty(t, p.Live(), "everything was cleaned up, also what Current returned")
+			s.Issuer = chooser{issuer: successor(p)}
+			require.NoError(t, s.Check(t.Context()))
+		})
+	}
+}
+
+func TestIssuerSuiteNamesWhatCurrentDidWrong(t *testing.T) {
+	p, bad := rotationtest.NewProvider(), errors.New("bad")
+	for want, current := range map[string]func(context.Context) (rotation.Key, error){
+		"IssuerSuite.Current: bad":           func(context.Context) (rotation.Key, error) { return rotation.Key{}, bad },
+		"IssuerSuite.Current returned a key": func(context.Context) (rotation.Key, error) { return rotation.Key{ID: "a"}, nil },
+		"the key of IssuerSuite.Current (never)": func(context.Context) (rotation.Key, error) {
+			return rotation.Key{ID: "never", Secret: secret.Random(16)}, nil
+		},
+	} {
+		err := rotationtest.IssuerSuite{Issuer: successor(p), Verifier: p, Current: current}.Check(t.Context())
+		require.ErrorContains(t, err, want)
+	}
+	assert.Empty(t, p.Live())
+}
+
+// What only a person can do is not held against an issuer, but what it says is.
+func TestIssuerSuiteLeavesPeopleAlone(t *testing.T) {
+	p := rotationtest.NewProvider()
+	by := func(show func(rotation.Key) string) rotation.Issuer {
+		return plain{issuer{
+			Provider: p,
+			issue: func(_ context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+				return rotation.Key{}, rotation.Manual("make one beside " + show(req.Current))
+			},
+			revoke: func(_ context.Context, key rotation.Key) error { return rotation.Manual("end " + show(key)) },
+		}}
+	}
+	s := rotationtest.IssuerSuite{Issuer: by(func(k rotation.Key) string { return k.ID }), Verifier: p}
+	require.NoError(t, s.Check(t.Context()))
+	s.Issuer = by(func(k rotation.Key) string { return k.Secret.Reveal() })
+	requireClause(t, s.Check(t.Context()), "I5")
 }
 
 func TestIssuerSuiteHasPatience(t *testing.T) {
@@ -110,6 +181,17 @@ func TestIssuerSuiteRejectsMutants(t *testing.T) {
 			if !m.leaves {
 				assert.Empty(t, p.Live(), "everything was cleaned up: %v", err)
 			}
+		})
+	}
+	for name, m := range issuerMutants() { // and so it does where the issuer needs a key to begin with
+		if m.clause == "Choose" {
+			continue // its mutants issue by themselves
+		}
+		t.Run(name+", with a current key", func(t *testing.T) {
+			p := rotationtest.NewProvider()
+			current := func(context.Context) (rotation.Key, error) { return p.Mint(), nil }
+			err := rotationtest.IssuerSuite{Issuer: m.build(p), Verifier: p, Current: current}.Check(t.Context())
+			requireClause(t, err, m.clause)
 		})
 	}
 	for _, clause := range (rotationtest.IssuerSuite{}).Clauses() {

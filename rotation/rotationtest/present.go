@@ -52,11 +52,14 @@ func (p *Provider) present(value secret.Value, through string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := now()
-	m := p.values[value.Reveal()]
+	m := p.values[digestOf(value)]
 	if m == nil || !m.accepted(t, p.Propagate) {
 		return false
 	}
 	m.used, m.through = t, through
+	if through == "RoundTrip" {
+		p.last = m
+	}
 	return true
 }
 

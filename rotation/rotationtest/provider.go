@@ -6,6 +6,7 @@ package rotationtest
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,10 +38,16 @@ type Provider struct {
 	mu     sync.Mutex // guards the fields below
 	serial int
 	ids    map[string]*minted
-	values map[string]*minted
+	values map[digest]*minted
+	last   *minted // whose key came with the last request that was accepted
 }
 
 const providerOps = "Issue Revoke Verify List Disable Enable RoundTrip"
+
+// digest stands for a value where a printer of unexported fields would find it.
+type digest [sha256.Size]byte
+
+func digestOf(value secret.Value) digest { return sha256.Sum256([]byte(value.Reveal())) }
 
 // minted is one key at the provider.
 type minted struct {
@@ -99,7 +106,7 @@ func NewProvider() *Provider {
 		Traits: rotation.Traits{Propagation: -1, ListLag: -1},
 		name:   identity("provider"),
 		ids:    make(map[string]*minted),
-		values: make(map[string]*minted),
+		values: make(map[digest]*minted),
 	}
 }
 
@@ -125,6 +132,16 @@ func (p *Provider) Live() []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// Presented returns the key of the last request that RoundTrip accepted, with its value; a zero Key before the first one.
+func (p *Provider) Presented() rotation.Key {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == nil {
+		return rotation.Key{}
+	}
+	return answer(p.last)
 }
 
 // Inject adds a fault. It panics for a method that the fake does not have.
@@ -164,7 +181,7 @@ func (p *Provider) issue(req rotation.IssueRequest) (rotation.Key, error) {
 	if value.IsZero() {
 		value = newValue()
 	}
-	if m := p.values[value.Reveal()]; m != nil && m.exists(t) {
+	if m := p.values[digestOf(value)]; m != nil && m.exists(t) {
 		return answer(m), nil // a chosen value, sent again
 	}
 	m := p.mint(req.Name, value)
@@ -214,7 +231,7 @@ func (p *Provider) mint(name string, value secret.Value) *minted {
 		key:    rotation.Key{ID: id, Name: name, Secret: value, IssuedAt: t},
 		family: id, since: t, listed: t.Add(max(p.Traits.ListLag, 0)),
 	}
-	p.ids[id], p.values[value.Reveal()] = m, m
+	p.ids[id], p.values[digestOf(value)] = m, m
 	return m
 }
 
@@ -229,7 +246,7 @@ func newValue() secret.Value { return secret.New("rt_" + secret.Random(20).Revea
 // here, so that an id is enough.
 func (p *Provider) find(key rotation.Key) *minted {
 	if key.ID == "" {
-		return p.values[key.Secret.Reveal()]
+		return p.values[digestOf(key.Secret)]
 	}
 	return p.ids[key.ID]
 }

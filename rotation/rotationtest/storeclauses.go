@@ -227,7 +227,7 @@ func (s StoreSuite) race(ctx context.Context, name, revision string) error {
 	return err
 }
 
-// currentIsCurrent proves S4, as far as this store's own Load can tell.
+// currentIsCurrent proves S4, as far as this store's own Load and StoreSuite.Current can tell.
 func currentIsCurrent(ctx context.Context, s StoreSuite) error {
 	old, pending := stored(1), stored(2)
 	for _, step := range []struct {
@@ -247,6 +247,40 @@ func currentIsCurrent(ctx context.Context, s StoreSuite) error {
 		if !got.Key(rotation.RoleCurrent).Equal(step.want) {
 			return fmt.Errorf("%s: another key is current", step.when)
 		}
+		if err := s.readersSee(ctx, step.want.Secret); err != nil {
+			return fmt.Errorf("%s: %w", step.when, err)
+		}
+	}
+	if _, err := s.put(ctx, s.Name, rotation.Versions{}); err != nil {
+		return err
+	}
+	return s.readersLost(ctx, old.Secret, pending.Secret)
+}
+
+// readersSee fails if other readers see another value.
+func (s StoreSuite) readersSee(ctx context.Context, want secret.Value) error {
+	if s.Current == nil {
+		return nil
+	}
+	switch got, err := s.Current(ctx, s.Name); {
+	case err != nil:
+		return fmt.Errorf("StoreSuite.Current: %w", err)
+	case got.IsZero():
+		return errors.New("other readers see no value")
+	case !got.Equal(want):
+		return errors.New("other readers see another value than that of the current key")
+	}
+	return nil
+}
+
+// readersLost fails if other readers still see one of the values. An error will do: there is nothing to see.
+func (s StoreSuite) readersLost(ctx context.Context, values ...secret.Value) error {
+	if s.Current == nil {
+		return nil
+	}
+	got, err := s.Current(ctx, s.Name)
+	if err == nil && slices.ContainsFunc(values, got.Equal) {
+		return errors.New("other readers still see a value after every key was taken away")
 	}
 	return nil
 }

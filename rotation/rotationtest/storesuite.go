@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
 )
 
 // StoreSuite proves a SecretStore against S1 to S4, and that it lists its names where it is an Enumerator.
@@ -19,11 +20,14 @@ import (
 // without keys. That two writers who create an entry at the same time are told apart is proven only where "-create" is absent
 // yet: use an empty store for that. Do not run two suites with one Name at the same time.
 //
-// What is seen from outside is not everything: that a value which left is destroyed (S2) and what other readers see (S4) are
-// for the implementation's own tests, which know where to look.
+// What is seen from outside is not everything: that a value which left is destroyed (S2) is for the implementation's own
+// tests, which know where to look, and so is what other readers see (S4) where Current is nil.
 type StoreSuite struct {
 	Store rotation.SecretStore // required
 	Name  string               // required: a name that it may overwrite
+
+	// Current returns what those who read the store by other means see as the value of name; a zero Value if they see none.
+	Current func(ctx context.Context, name string) (secret.Value, error)
 }
 
 // Run runs one subtest for each clause, named after it.
@@ -67,7 +71,8 @@ func (s StoreSuite) clauses() []clause {
 				"they differ: where the last write wins, two writers can lose a key.", in(saveCompares),
 		},
 		{
-			"S4", "The current key is the one with RoleCurrent, before and after a pending one is promoted.", in(currentIsCurrent),
+			"S4", "The current key is the one with RoleCurrent, before and after a pending one is promoted: also for those who read the " +
+				"value by other means, who would else use a key that is not proven, or one that is about to die.", in(currentIsCurrent),
 		},
 		{
 			"Names", "An Enumerator lists what was saved, once, and nothing that was not.", in(namesListed),

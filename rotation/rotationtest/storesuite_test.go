@@ -5,6 +5,7 @@ package rotationtest_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
 )
 
 func TestStoreSuiteAcceptsWhatIsRight(t *testing.T) {
@@ -72,6 +74,61 @@ func TestStoreSuiteValidates(t *testing.T) {
 	err := rotationtest.StoreSuite{}.Check(t.Context())
 	require.ErrorContains(t, err, "StoreSuite.Store is required")
 	require.ErrorContains(t, err, "StoreSuite.Name is required")
+}
+
+// readers tell what other readers of a Store see: the key with role, or what pick makes of it.
+func readers(s *rotationtest.Store, pick func(rotation.Versions) rotation.Key) func(context.Context, string) (secret.Value, error) {
+	return func(ctx context.Context, name string) (secret.Value, error) {
+		v, err := s.Load(ctx, name)
+		return pick(v).Secret, err
+	}
+}
+
+func TestStoreSuiteAsksOtherReaders(t *testing.T) {
+	current := func(v rotation.Versions) rotation.Key { return v.Key(rotation.RoleCurrent) }
+	var kept rotation.Key
+	for what, c := range map[string]struct {
+		pick func(rotation.Versions) rotation.Key
+		want string // empty: it is right
+	}{
+		"the current key": {current, ""},
+		"the newest key": {func(v rotation.Versions) rotation.Key {
+			for _, k := range v.Accepted() {
+				return k
+			}
+			return rotation.Key{}
+		}, "another value"},
+		"the first key": {func(v rotation.Versions) rotation.Key {
+			for _, k := range v.Keys {
+				return k.Key
+			}
+			return rotation.Key{}
+		}, "another value"},
+		"nothing":     {func(rotation.Versions) rotation.Key { return rotation.Key{} }, "no value"},
+		"the old key": {func(v rotation.Versions) rotation.Key { return v.Key(rotation.RolePrevious) }, "no value"},
+		"what is gone": {func(v rotation.Versions) rotation.Key {
+			if k := current(v); !k.IsZero() {
+				kept = k
+			}
+			return kept
+		}, "still see a value"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := rotationtest.NewStore()
+			err := rotationtest.StoreSuite{Store: s, Name: "conformance", Current: readers(s, c.pick)}.Check(t.Context())
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			requireClause(t, err, "S4")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	s, down := rotationtest.NewStore(), errors.New("down")
+	err := rotationtest.StoreSuite{Store: s, Name: "conformance", Current: func(context.Context, string) (secret.Value, error) {
+		return secret.Value{}, down
+	}}.Check(t.Context())
+	require.ErrorContains(t, err, "StoreSuite.Current: down")
 }
 
 type storeMutant struct {

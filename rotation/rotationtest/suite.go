@@ -128,9 +128,10 @@ func forms(value string) []string {
 	}
 }
 
-// within asks until ok gives nil or patience has passed, and returns its last answer. It asks at least once.
+// within asks until ok gives nil or patience has passed, and returns its last answer. It asks at least once, often at first and
+// less often later.
 func within(ctx context.Context, patience time.Duration, ok func() error) error {
-	pause := min(max(patience/50, 10*time.Millisecond), 5*time.Second)
+	pause, longest := 10*time.Millisecond, min(max(patience/50, 10*time.Millisecond), 5*time.Second)
 	for deadline := time.Now().Add(patience); ; {
 		err := ok()
 		left := time.Until(deadline)
@@ -140,6 +141,7 @@ func within(ctx context.Context, patience time.Duration, ok func() error) error 
 		if stopped := wait(ctx, min(pause, left)); stopped != nil {
 			return errors.Join(err, stopped)
 		}
+		pause = min(2*pause, longest)
 	}
 }
 

@@ -32,6 +32,8 @@ func TestClausesAreThoseOfTheInterfaces(t *testing.T) {
 	}
 	assert.Equal(t, append(written("I"), "List", "Disable", "Choose"), rotationtest.IssuerSuite{}.Clauses())
 	assert.Equal(t, append(written("S"), "Names"), rotationtest.StoreSuite{}.Clauses())
+	assert.Equal(t, append(written("C"), "Errors", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate"),
+		rotationtest.ConsumerSuite{}.Clauses())
 }
 
 func TestIssuerSuiteRun(t *testing.T) {
@@ -41,6 +43,10 @@ func TestIssuerSuiteRun(t *testing.T) {
 
 func TestStoreSuiteRun(t *testing.T) {
 	rotationtest.StoreSuite{Store: rotationtest.NewStore(), Name: "conformance"}.Run(t)
+}
+
+func TestConsumerSuiteRun(t *testing.T) {
+	new(app).suite().Run(t)
 }
 
 // failing names the process that runs the tests below, which have to fail.
@@ -56,6 +62,15 @@ func TestRunThatFails(t *testing.T) {
 		rotationtest.IssuerSuite{Issuer: bad, Verifier: p}.Run(t)
 	case "store":
 		rotationtest.StoreSuite{Store: bare{rotationtest.NewStore()}, Name: "conformance"}.Run(t)
+	case "consumer":
+		deaf := rotation.ConsumerFunc(func(ctx context.Context, _ rotation.DeployRequest) error { return ctx.Err() })
+		uses := func(context.Context) (rotation.Key, error) { return p.Mint(), nil }
+		rotationtest.ConsumerSuite{Consumer: deaf, Uses: uses}.Run(t)
+	case "person":
+		by := rotation.ConsumerFunc(func(context.Context, rotation.DeployRequest) error { return rotation.Manual("enter it there") })
+		uses := func(context.Context) (rotation.Key, error) { return rotation.Key{}, nil }
+		rotationtest.ConsumerSuite{Consumer: by, Uses: uses}.Run(t)
+		t.Error("to be looked at")
 	case "invalid":
 		rotationtest.StoreSuite{}.Run(t)
 	}
@@ -63,8 +78,15 @@ func TestRunThatFails(t *testing.T) {
 
 func TestRunFails(t *testing.T) {
 	for which, want := range map[string]struct{ fail, skip []string }{
-		"issuer":  {[]string{"I4"}, []string{"I2", "List", "Disable", "Choose"}},
-		"store":   {[]string{"S3"}, []string{"Names"}},
+		"issuer": {[]string{"I4"}, []string{"I2", "List", "Disable", "Choose"}},
+		"store":  {[]string{"S3"}, []string{"Names"}},
+		"consumer": {
+			[]string{"C1", "C2", "C3", "C4", "Errors", "Context", "Value"},
+			[]string{"Observe", "Lag", "Verify", "Check", "Validate"},
+		},
+		"person": {nil, []string{
+			"C1", "C2", "C3", "C4", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate",
+		}},
 		"invalid": {nil, nil},
 	} {
 		t.Run(which, func(t *testing.T) {
@@ -74,8 +96,11 @@ func TestRunFails(t *testing.T) {
 			require.Error(t, err)
 			assert.ElementsMatch(t, want.fail, ended(out, "FAIL"))
 			assert.ElementsMatch(t, want.skip, ended(out, "SKIP"))
-			if which == "invalid" {
+			switch which {
+			case "invalid":
 				assert.Contains(t, string(out), "StoreSuite.Store is required")
+			case "person":
+				assert.Contains(t, string(out), "a person has to act: enter it there")
 			}
 		})
 	}

@@ -57,7 +57,7 @@ func (r *trial) cleanUp(ctx context.Context) error {
 		}
 	}
 	for _, name := range r.doubts {
-		if info, ok := r.named(ctx, name); ok {
+		if info, ok := r.byName(ctx, name); ok {
 			if err := r.Issuer.Revoke(ctx, info.Key); err != nil {
 				errs = append(errs, r.failed(fmt.Sprintf("clean-up: Revoke of %s, which may be left", info.Key.ID), err))
 			}
@@ -73,6 +73,9 @@ func (r *trial) failed(what string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// person is what ends a clause that only a person could go on with.
+func (r *trial) person(err error) error { return skip(r.failed("a person has to act", err).Error()) }
 
 // request asks for a successor of current under a name of its own.
 func (r *trial) request(current rotation.Key) rotation.IssueRequest {
@@ -132,14 +135,72 @@ func (r *trial) issue(ctx context.Context, current rotation.Key) (rotation.Key, 
 	if err != nil {
 		return rotation.Key{}, err
 	}
+	before := len(r.keys)
 	key, err := r.send(ctx, req)
+	if errors.Is(err, rotation.ErrManual) {
+		return rotation.Key{}, r.person(err)
+	}
 	if err != nil {
 		return rotation.Key{}, r.failed("Issue", err)
 	}
 	if key.Secret.IsZero() {
 		return key, errors.New("Issue returned a key without a secret and no error")
 	}
+	for _, other := range r.keys[:before] {
+		if other.Secret.Equal(key.Secret) {
+			return key, errors.New("Issue returned the same value twice")
+		}
+	}
 	return key, r.accepted(ctx, key, "a new key")
+}
+
+// root is what a first key is asked for with: a zero Key, or the live key of an issuer that needs one.
+func (r *trial) root(ctx context.Context) (rotation.Key, error) {
+	if r.Current == nil {
+		return rotation.Key{}, nil
+	}
+	key, err := r.Current(ctx)
+	if err != nil {
+		return rotation.Key{}, r.failed("IssuerSuite.Current", err)
+	}
+	if key.Secret.IsZero() {
+		return key, errors.New("IssuerSuite.Current returned a key without a secret and no error")
+	}
+	r.keys = append(r.keys, key)
+	r.secrets = append(r.secrets, key.Secret)
+	return key, r.accepted(ctx, key, "the key of IssuerSuite.Current")
+}
+
+// first returns a live key: issued, if that needs no other.
+func (r *trial) first(ctx context.Context) (rotation.Key, error) {
+	if r.Current != nil {
+		return r.root(ctx)
+	}
+	return r.issue(ctx, rotation.Key{})
+}
+
+// fresh returns a live key that was issued.
+func (r *trial) fresh(ctx context.Context) (rotation.Key, error) {
+	root, err := r.root(ctx)
+	if err != nil {
+		return root, err
+	}
+	return r.issue(ctx, root)
+}
+
+// ask is a request for a key that may be the first one.
+func (r *trial) ask(ctx context.Context) (rotation.IssueRequest, error) {
+	root, err := r.root(ctx)
+	return r.request(root), err
+}
+
+// askChosen is ask, with a value if the issuer chooses them.
+func (r *trial) askChosen(ctx context.Context) (rotation.IssueRequest, error) {
+	req, err := r.ask(ctx)
+	if err != nil {
+		return req, err
+	}
+	return r.choose(ctx, req)
 }
 
 // revoke ends a key and sees it refused.
@@ -200,8 +261,8 @@ func (r *trial) list(ctx context.Context) ([]rotation.KeyInfo, bool, error) {
 
 var errNotListed = errors.New("not listed")
 
-// named looks for a key by its name until Patience has passed.
-func (r *trial) named(ctx context.Context, name string) (rotation.KeyInfo, bool) {
+// byName looks for a key by its name until Patience has passed.
+func (r *trial) byName(ctx context.Context, name string) (rotation.KeyInfo, bool) {
 	var found rotation.KeyInfo
 	err := within(ctx, r.Patience, func() error {
 		infos, can, err := r.list(ctx)

@@ -1,0 +1,22 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package inhouse_test
+
+import (
+	"net/http/httptest"
+	"testing"
+
+	"github.com/handover-go/handover/examples/inhouse"
+	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/verify"
+)
+
+// Is the issuer one that the engine can rely on? Your own test runs this against a staging account.
+func TestIssuer(t *testing.T) {
+	server := httptest.NewServer(keyService(rotationtest.NewProvider()))
+	defer server.Close()
+	made := inhouse.Issuer{URL: server.URL + "/keys", Admin: server.Client()}
+	probe := verify.Probe{URL: server.URL + "/whoami", Client: server.Client()}
+	rotationtest.IssuerSuite{Issuer: made, Verifier: probe}.Run(t)
+}

@@ -1,0 +1,273 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
+)
+
+// The successor of an emergency was proven, and dies afterwards: revoked by hand, ended by the provider. Naive: it is deployed
+// and verified for ever.
+func TestEmergencyTurnsToAnotherSuccessor(t *testing.T) {
+	for what, c := range map[string]struct {
+		phase rotation.Phase
+		stall func(h *hazard, until time.Time)
+	}{
+		"while it is deployed": {rotation.PhaseDeploy, func(h *hazard, until time.Time) {
+			h.consumers[0].Inject(rotationtest.Fault{Op: "Deploy", Until: until})
+		}},
+		"while it is verified": {rotation.PhaseVerify, func(h *hazard, until time.Time) {
+			h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: until})
+		}},
+		"while the old one dies": {rotation.PhaseConfirm, func(h *hazard, until time.Time) {
+			h.cred.Issuer = stubborn{h.provider, h.seeded.ID, until}
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				c.stall(h, time.Now().Add(10*time.Minute))
+				r := h.rotator()
+				_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+				st := h.until(r, c.phase)
+				dead := st.Open.NewID
+				require.NoError(t, h.provider.Revoke(t.Context(), rotation.Key{ID: dead}))
+				h.drive(r, 30*time.Minute)
+				require.NotEqual(t, dead, h.current().ID)
+				require.True(t, h.present(h.current()))
+				require.True(t, h.present(h.consumers[0].Key()))
+				h.ended(r, 2*time.Hour, rotation.Rotated)
+				h.nothingLost()
+			})
+		})
+	}
+}
+
+// Keys that die one after the other are made three times, and then a person looks.
+func TestEmergencySuccessorsAreCapped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.cred.Consumers[0].Verifier = rotation.VerifierFunc(func(ctx context.Context, key rotation.Key) error {
+			_ = h.provider.Revoke(ctx, key) // whoever is deployed to dies of it
+			return errors.New("crash loop")
+		})
+		r := h.rotator()
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+		st := h.drive(r, time.Hour)
+		require.Equal(t, 3, h.provider.Calls("Issue"))
+		require.Equal(t, rotation.NewKeyRejected, diagnosis(st))
+		_, _ = r.Resolve(t.Context(), name, rotation.Answer{Need: need(t, st, rotation.VerbDone).ID, Verb: rotation.VerbDone})
+		h.drive(r, time.Hour)
+		require.Equal(t, 6, h.provider.Calls("Issue"), "three more")
+	})
+}
+
+// The same where a standard rotation has nowhere to go back to: the old key is condemned, or was dead at the beginning.
+func TestNewKeyDiesWhereThereIsNoWayBack(t *testing.T) {
+	for what, stall := range map[string]func(h *hazard) rotation.Phase{
+		"the old one is condemned": func(h *hazard) rotation.Phase {
+			h.cred.Issuer = stubborn{h.provider, h.seeded.ID, time.Now().Add(3 * time.Hour)}
+			return rotation.PhaseRetire
+		},
+		"the old one was dead": func(h *hazard) rotation.Phase {
+			require.NoError(h.t, h.provider.Revoke(h.t.Context(), h.seeded))
+			h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: time.Now().Add(time.Hour)})
+			return rotation.PhaseVerify
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				h.cred.Policy.Patience = 4 * time.Hour
+				phase := stall(h)
+				r := h.rotator()
+				h.begin(r)
+				dead := h.until(r, phase).Open.NewID
+				require.NoError(t, h.provider.Revoke(t.Context(), rotation.Key{ID: dead}))
+				h.drive(r, time.Hour)
+				require.True(t, h.present(h.current()))
+				require.True(t, h.present(h.consumers[0].Key()))
+				h.ended(r, 24*time.Hour, rotation.Rotated)
+				h.nothingLost()
+			})
+		})
+	}
+}
+
+// A key that an open try made is compromised too, and outlives the emergency as a debt. Naive: a hold, or a store that
+// somebody changed by hand, keeps it alive.
+func TestCompromisedDebtsWaitForNothing(t *testing.T) {
+	for what, obstacle := range map[string]func(h *hazard, r *rotation.Rotator){
+		"a hold": func(h *hazard, r *rotation.Rotator) {
+			require.NoError(h.t, r.Hold(h.t.Context(), name, time.Now().Add(100*time.Hour), "freeze"))
+		},
+		"a key put there by hand": func(h *hazard, _ *rotation.Rotator) {
+			theirs := h.provider.Mint()
+			h.others = append(h.others, theirs.ID)
+			h.byHand(theirs, false, true)
+		},
+		"another installation's store": func(h *hazard, _ *rotation.Rotator) {
+			v := h.versions()
+			v.Stamp = "handover1:SOMEBODYELSE:R:1:1"
+			require.NoError(h.t, h.store.Save(h.t.Context(), name, v))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				h.provider.Traits.ListLag = time.Minute
+				h.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})
+				before := h.provider.Live()
+				until := time.Now().Add(5 * time.Hour)
+				minted := fmt.Sprintf("key-%03d", len(before)+1)
+				h.cred.Issuer = stubborn{h.provider, minted, until}
+				r := h.rotator()
+				h.begin(r)
+				require.Contains(t, h.provider.Live(), minted)
+				_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+				st := h.drive(r, 2*time.Hour)
+				require.Nil(t, st.Open, "%s", st.Open)
+				require.Len(t, st.Debts, 1)
+				require.Equal(t, minted, st.Debts[0].Key.ID)
+				require.Contains(t, h.provider.Live(), minted)
+
+				obstacle(h, r)
+				for time.Now().Before(until.Add(20 * time.Minute)) {
+					_, _ = r.Sweep(t.Context())
+					time.Sleep(time.Minute)
+				}
+				require.NotContains(t, h.provider.Live(), minted)
+				if what != "another installation's store" { // nothing of it proves anything
+					require.Empty(t, h.status().Debts)
+				}
+				require.True(t, h.present(h.consumers[0].Key()))
+			})
+		})
+	}
+}
+
+// slots are two users whose revocation takes a while to land, and locks out whoever lives there by then.
+type slots struct {
+	*alternating
+	slow time.Duration
+}
+
+func (s slots) Describe() rotation.Traits {
+	return rotation.Traits{Propagation: -1, ListLag: -1, Independent: true}
+}
+
+func (s slots) Revoke(ctx context.Context, key rotation.Key) error {
+	time.Sleep(s.slow)
+	return s.alternating.Revoke(ctx, key)
+}
+
+// C7: both users are compromised, and one of them gets a new password while its revocation is under way. Naive: the new key is
+// deployed, and then the revocation lands.
+func TestC7SlotIsNotReusedUnderARevocation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.seeded.ID = "x"
+		v := h.versions()
+		v.Keys[0].Key.ID = "x"
+		require.NoError(t, h.store.Save(t.Context(), name, v))
+		db := &alternating{users: map[string]secret.Value{"x": h.seeded.Secret}}
+		h.elsewhere(slots{db, 3 * time.Second}, db.accepts)
+		h.give(h.consumers[0], h.seeded)
+		r := h.rotator()
+		h.begin(r)
+		h.until(r, rotation.PhaseSoak)
+		told := h.consumers[0].Calls("Deploy")
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+		require.True(t, db.accepts(h.current()), "%s", h.status().Open)
+		st := h.drive(r, time.Hour)
+		require.Nil(t, st.Open, "%s", st.Open)
+		require.True(t, db.accepts(h.current()))
+		require.True(t, db.accepts(h.consumers[0].Key()))
+		require.Equal(t, told+1, h.consumers[0].Calls("Deploy"), "given a key that was about to be locked out")
+		require.Len(t, db.users, 1)
+	})
+}
+
+// byValue is a provider that revokes by value, and lists nothing.
+func byValue(w *world) { w.cred.Issuer = taciturn{w.provider, w.provider} }
+
+// A value that leaked is named under an incident that is open, or was, while the store cannot be read. Naive: it is in no
+// record, so it must be dead.
+func TestLeakedValueIsAnObligation(t *testing.T) {
+	for what, ended := range map[string]bool{"open": false, "ended": true} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1, byValue)
+				r := h.rotator()
+				in := rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: h.seeded.ID}}}
+				if !ended {
+					h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: time.Now().Add(2 * time.Hour)})
+				}
+				_, _ = r.Emergency(t.Context(), in)
+				h.drive(r, time.Hour)
+				require.Equal(t, ended, h.status().Open == nil)
+
+				leaked := h.provider.Mint()
+				in.Keys = []rotation.Leak{{Credential: name, Value: leaked.Secret}}
+				h.store.Inject(rotationtest.Fault{Op: "Load", Until: time.Now().Add(time.Hour)})
+				h.provider.Inject(rotationtest.Fault{Op: "Revoke", Call: h.provider.Calls("Revoke") + 1})
+				_, _ = r.Emergency(t.Context(), in)
+				require.Contains(t, h.provider.Live(), leaked.ID)
+				require.NotNil(t, h.status().Open, "it was dropped")
+				require.NotContains(t, h.everything(), leaked.Secret.Reveal())
+
+				time.Sleep(time.Minute)
+				_, _ = r.Emergency(t.Context(), in) // asked again, with the value
+				require.NotContains(t, h.provider.Live(), leaked.ID)
+				time.Sleep(time.Hour)
+				h.drive(r, 2*time.Hour)
+				st := h.status()
+				require.NotNil(t, st.Open, "nothing can prove it dead but a person")
+				h.answer(r, rotation.VerbSettle)
+				h.drive(r, 24*time.Hour)
+				require.Nil(t, h.status().Open, "one leak, one obligation")
+				_, _ = r.Emergency(t.Context(), in)
+				require.Nil(t, h.status().Open, "the same again attaches")
+			})
+		})
+	}
+}
+
+// The value that leaked is that of a key in a store that could not be read: once it can, the key is known.
+func TestLeakedValueIsRecognised(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.cred.Issuer = named{h.provider}
+		r := h.rotator()
+		h.begin(r)
+		h.ended(r, 24*time.Hour, rotation.Rotated)
+		leaked := h.current()
+		h.store.Inject(rotationtest.Fault{Op: "Load", Until: time.Now().Add(30 * time.Minute)})
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, Value: leaked.Secret}}})
+		require.Contains(t, h.provider.Live(), leaked.ID, "nobody knows which it is")
+		time.Sleep(30 * time.Minute)
+		h.ended(r, time.Hour, rotation.Rotated)
+		require.NotContains(t, h.provider.Live(), leaked.ID)
+	})
+}
+
+// named is a provider that revokes by id only.
+type named struct{ *rotationtest.Provider }
+
+func (n named) Revoke(ctx context.Context, key rotation.Key) error {
+	if key.ID == "" {
+		return errors.New("which one?")
+	}
+	return n.Provider.Revoke(ctx, key)
+}
