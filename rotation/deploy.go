@@ -88,6 +88,9 @@ func (d *drive) verifyAll() error {
 	if err := d.keepTarget(); err != nil {
 		return err
 	}
+	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
+		return to(PhaseDeploy, "a consumer was added")
+	}
 	if err := d.adopted(run.Consumers); err != nil {
 		return err
 	}

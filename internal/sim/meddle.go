@@ -82,13 +82,9 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
 	case PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign:
-		w.mu.Lock()
-		w.edit(what)
-		w.mu.Unlock()
+		w.locked(func() { w.edit(what) })
 	case Rewind, Empty:
-		w.mu.Lock()
-		w.journal.rewind(what == Empty)
-		w.mu.Unlock()
+		w.locked(func() { w.journal.rewind(what == Empty) })
 	case Second:
 		w.second(ctx)
 	case Join, Leave:
@@ -120,6 +116,13 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 			w.say("Hold", nil, eve.rotator.Hold(ctx, credential, time.Now().Add(time.Hour), "simulated"))
 		})
 	}
+}
+
+// locked does something under the lock, and gives it back even if that panics: the engine would go on, and wait for ever.
+func (w *World) locked(do func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	do()
 }
 
 // newest is the last key that was issued, nil before. The caller holds the lock.
@@ -199,7 +202,7 @@ func (b *book) rewind(empty bool) {
 	b.w.prefers = rotation.VerbAdopt
 	b.w.tell("the journal goes back")
 	b.w.oracle.holder = owner{}
-	if empty {
+	if empty || len(b.history) == 0 {
 		clear(b.entries)
 		return
 	}
