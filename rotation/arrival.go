@@ -85,7 +85,7 @@ func (d *drive) addLeaks(in Incident) (grown bool) {
 		if ks == nil {
 			ks = d.st.add(Key{ID: leak.KeyID}, 0, d.reg.parts.Issuer, "named in "+in.Reference)
 			ks.DebtSince = time.Now()
-			if leak.KeyID == "" {
+			if ks.Unseen = leak.KeyID != ""; !ks.Unseen {
 				ks.Leaked = leak.mark()
 			}
 		}

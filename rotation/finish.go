@@ -187,11 +187,8 @@ func (d *drive) pay(k *keyState) {
 		d.owe(k, e)
 	}
 	why := d.untouchable(k)
-	switch {
-	case why == nil && !d.nobodyUses(k):
-		fail(&Error{Diagnosis: OldKeyInUse, Evidence: "it is not certain that nobody uses it"})
-		return
-	case why == nil:
+	free := why == nil && d.nobodyUses(k)
+	if free {
 		k.Condemned = true
 		if err := d.save(); err != nil {
 			return
@@ -207,6 +204,10 @@ func (d *drive) pay(k *keyState) {
 		d.buried(k, how)
 	case why != nil:
 		fail(why)
+	case !free && k.Problem != nil: // what made it a debt is still the reason
+		k.Retry = d.backoff(k.Retry, nil)
+	case !free:
+		fail(&Error{Diagnosis: OldKeyInUse, Evidence: "it is not certain that nobody uses it"})
 	case time.Since(k.RevokedAt) < d.reg.Traits.Propagation:
 		fail(&Error{Diagnosis: RevocationPropagating, Evidence: how})
 	default:

@@ -145,7 +145,7 @@ func (d *drive) resolve(n Need, a Answer) error {
 			d.answered(a, "the old key is not used any more")
 			return nil
 		}
-		if n.Name == "" {
+		if strings.HasSuffix(n.ID, "/"+needScopes) {
 			run.ScopesFine = d.r.actor(d.ctx)
 			d.answered(a, "the scopes of the new key are meant")
 			return nil
@@ -182,7 +182,7 @@ func (d *drive) done(n Need) {
 			k.Manual, k.RevokedAt, k.Answered = "", time.Now(), true
 			run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 		}
-	default:
+	case strings.HasSuffix(n.ID, "/"+needAttempts):
 		run.Forgiven = run.wasted() + run.Forgiven
 	}
 }
