@@ -212,8 +212,7 @@ func (d *drive) oweTheRest() {
 	run := d.st.Run
 	for _, k := range d.st.Keys {
 		serial := k.Key.Serial
-		trying := slices.ContainsFunc(run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
-		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !k.Presented && !trying {
+		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !k.Presented && !d.st.trying(serial) {
 			d.owe(k, &Error{Evidence: "it was replaced in an emergency"})
 		}
 	}

@@ -26,8 +26,12 @@ func (d *drive) finish() error {
 		if run.Target, run.New = target, made; err != nil { // what it made comes too late to take over
 			return err
 		}
-		if a.Fate == fateOpen || a.Fate == fateStored && run.Target != a.Serial { // of no use any more
-			d.condemnAttempt(a, d.st.key(a.Serial).Key)
+		switch k := d.st.key(a.Serial); {
+		case a.Fate == fateOpen && k != nil: // a chosen value that certainly is not there
+			run.absent(a)
+			d.buried(k, "the provider never took it")
+		case a.Fate == fateStored && run.Target != a.Serial: // of no use any more
+			d.condemnAttempt(a, k.Key)
 		}
 	}
 	if err := d.census(); err != nil {

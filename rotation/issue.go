@@ -290,6 +290,9 @@ func (d *drive) choose(c Chooser, a *attempt, req IssueRequest) (chosen Key, abs
 // numbered gives a new key what only the engine knows.
 func (d *drive) numbered(a *attempt, key Key) Key {
 	key.Serial, key.Generation, key.Name = a.Serial, d.st.Run.Generation, a.Name
+	if known := d.st.key(a.Serial); known != nil { // of an earlier run, perhaps
+		key.Generation = known.Key.Generation
+	}
 	if key.IssuedAt.IsZero() {
 		key.IssuedAt = time.Now()
 	}

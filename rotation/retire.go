@@ -74,7 +74,7 @@ func (d *drive) retire() error {
 
 // lateRevoke keeps trying for as long as patience lasts; then the key becomes a debt, and the rotation is not undone by it.
 func (d *drive) lateRevoke(victim *keyState, err error) error {
-	e := &Error{Evidence: "the old key was not revoked", Err: hide(err)}
+	e := &Error{Evidence: victim.Key.String() + " was not revoked", Err: hide(err)}
 	run := d.st.Run
 	if run.Failing.IsZero() {
 		run.Failing = time.Now()

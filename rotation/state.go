@@ -294,6 +294,11 @@ func (r *run) irreversible(st *state) bool {
 	return other != 0 && !st.key(other).live()
 }
 
+// trying reports whether it is open what became of the try that made a key.
+func (st *state) trying(serial int64) bool {
+	return st.Run != nil && slices.ContainsFunc(st.Run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
+}
+
 func (r *run) consumer(name string) *consumerState {
 	for _, c := range r.Consumers {
 		if c.Name == name {
