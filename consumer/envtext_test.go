@@ -17,7 +17,7 @@ import (
 // (opts/file.go).
 func FuzzEnvFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, value string, docker bool) {
-		read := asSystemd
+		read := func(text string) []pair { pairs, _ := asSystemd(text); return pairs }
 		if docker {
 			read = asDocker
 		}
@@ -68,7 +68,8 @@ func others(pairs []pair, docker bool) (rest []pair, token []string) {
 // odd reports what is refused of a file: a quote that nobody closes, and a carriage return that is a line end to systemd and
 // to nobody else.
 func odd(text string) bool {
-	return strings.Contains(strings.ReplaceAll(text, "\r\n", "\n"), "\r") || strings.ContainsAny(text, `'"`)
+	_, open := asSystemd(text)
+	return open || strings.Contains(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
 }
 
 // asDocker reads lines: nothing is quoted, nothing goes on.
@@ -84,8 +85,9 @@ func asDocker(text string) (pairs []pair) {
 	return pairs
 }
 
-// asSystemd reads lines whose value may be quoted, in parts, and may go on behind a backslash.
-func asSystemd(text string) (pairs []pair) {
+// asSystemd reads lines whose value may be quoted, in parts, and may go on behind a backslash. It reports whether the last
+// quote is still open.
+func asSystemd(text string) (pairs []pair, open bool) {
 	for text = strings.TrimLeft(text, " \t\r\n"); text != ""; text = strings.TrimLeft(text, " \t\r\n") {
 		line := text
 		if end := strings.IndexAny(text, "\r\n"); end >= 0 {
@@ -96,18 +98,20 @@ func asSystemd(text string) (pairs []pair) {
 			text = text[len(line):]
 			continue
 		}
-		value, rest := systemdValue(text[equals+1:])
+		var value, rest string
+		value, rest, open = systemdValue(text[equals+1:])
 		pairs = append(pairs, pair{strings.TrimRight(text[:equals], " \t"), value})
 		text = rest
 	}
-	return pairs
+	return pairs, open
 }
 
 // systemdValue reads a value up to the end of its line, and returns what follows.
-func systemdValue(text string) (value, rest string) {
+func systemdValue(text string) (value, rest string, open bool) {
 	text = strings.TrimLeft(text, " \t")
 	for text != "" && (text[0] == '\'' || text[0] == '"') { // as many quoted parts as there are
-		part, after := quotedPart(text[1:], text[0])
+		var part, after string
+		part, after, open = quotedPart(text[1:], text[0])
 		value += part
 		text = strings.TrimLeft(after, " \t")
 	}
@@ -131,15 +135,15 @@ func systemdValue(text string) (value, rest string) {
 			}
 		}
 	}
-	return value[:end], text
+	return value[:end], text, open
 }
 
 // quotedPart reads up to the closing quote.
-func quotedPart(text string, quote byte) (part, rest string) {
+func quotedPart(text string, quote byte) (part, rest string, open bool) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == quote:
-			return part, text[i+1:]
+			return part, text[i+1:], false
 		case c == '\\' && quote == '"' && i+1 < len(text):
 			i++
 			switch next := text[i]; {
@@ -152,5 +156,5 @@ func quotedPart(text string, quote byte) (part, rest string) {
 			part += string([]byte{c})
 		}
 	}
-	return part, ""
+	return part, "", true
 }

@@ -88,10 +88,24 @@ func TestConsumerSuiteEnvFile(t *testing.T) {
 	})
 }
 
+// signalled is a Reload that waits until the process has done what the signal says: on a busy machine that takes a while.
+type signalled struct {
+	consumer.Reload
+	handled chan struct{}
+}
+
+func (s signalled) Deploy(ctx context.Context, req rotation.DeployRequest) error {
+	err := s.Reload.Deploy(ctx, req)
+	if err == nil {
+		<-s.handled
+	}
+	return err
+}
+
 func TestConsumerSuiteReloadBySignal(t *testing.T) {
 	s := seeded(t)
 	var now atomic.Pointer[rotation.Key]
-	told := make(chan os.Signal, 1)
+	told, handled := make(chan os.Signal, 1), make(chan struct{}, 1)
 	signal.Notify(told, syscall.SIGUSR2)
 	defer signal.Stop(told)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -105,6 +119,7 @@ func TestConsumerSuiteReloadBySignal(t *testing.T) {
 					key := v.Key(rotation.RoleCurrent)
 					now.Store(&key)
 				}
+				handled <- struct{}{}
 			case <-ctx.Done():
 				return
 			}
@@ -113,14 +128,14 @@ func TestConsumerSuiteReloadBySignal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	require.NoError(t, os.WriteFile(file, []byte(strconv.Itoa(os.Getpid())), 0o600))
 	rotationtest.ConsumerSuite{
-		Consumer: consumer.Reload{PIDFile: file, Signal: syscall.SIGUSR2},
+		Consumer: signalled{consumer.Reload{PIDFile: file, Signal: syscall.SIGUSR2}, handled},
 		Uses: func(context.Context) (rotation.Key, error) {
 			if key := now.Load(); key != nil {
 				return *key, nil
 			}
 			return rotation.Key{}, nil
 		},
-		Store: s, Credential: credential, Lag: 200 * time.Millisecond,
+		Store: s, Credential: credential, Lag: time.Millisecond,
 	}.Run(t)
 	cancel()
 	<-done

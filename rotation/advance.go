@@ -303,10 +303,25 @@ func (d *drive) trouble(err error) error {
 	d.place(e)
 	d.st.Retry = d.backoff(d.st.Retry, err)
 	d.st.Problem = e
-	d.st.Needs = append(d.st.Needs, d.holdNeed(e))
+	n := d.holdNeed(e)
+	var a *asking
+	if errors.As(err, &a) {
+		n.ID, n.Kind, n.Verbs = d.needID(a.what), NeedPerson, a.verbs
+	}
+	d.st.Needs = append(d.st.Needs, n)
 	d.report(e)
 	return e
 }
+
+// asking is a trouble that a person ends, with answers that its diagnosis alone does not tell.
+type asking struct {
+	problem *Error
+	what    string // names the need
+	verbs   []Verb
+}
+
+func (a *asking) Error() string { return a.problem.Error() }
+func (a *asking) Unwrap() error { return a.problem }
 
 // report tells people of a trouble that is new.
 func (d *drive) report(e *Error) {

@@ -85,7 +85,7 @@ func (d *drive) addLeaks(in Incident) (grown bool) {
 		if ks == nil {
 			ks = d.st.add(Key{ID: leak.KeyID}, 0, d.reg.parts.Issuer, "named in "+in.Reference)
 			ks.DebtSince = time.Now()
-			if leak.KeyID == "" {
+			if ks.Unseen = leak.KeyID != ""; !ks.Unseen {
 				ks.Leaked = leak.mark()
 			}
 		}
@@ -212,8 +212,7 @@ func (d *drive) oweTheRest() {
 	run := d.st.Run
 	for _, k := range d.st.Keys {
 		serial := k.Key.Serial
-		trying := slices.ContainsFunc(run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
-		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !k.Presented && !trying {
+		if serial != run.Target && !slices.Contains(run.Victims, serial) && k.DebtSince.IsZero() && k.DeadAt.IsZero() && !k.Presented && !d.st.trying(serial) {
 			d.owe(k, &Error{Evidence: "it was replaced in an emergency"})
 		}
 	}

@@ -6,6 +6,7 @@ package rotation
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -88,9 +89,11 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	if key := d.whole(k); !key.Secret.IsZero() && !(listed && k.disabled()) { // a key that is only disabled is refused too
 		err := d.proof(key, d.reg.Policy.Proofs)
 		if err == nil {
+			k.Unseen = false
 			return isAlive, "it is still accepted"
 		}
 		if errors.Is(err, ErrRejected) && !live.IsZero() && d.verify(live) == nil {
+			k.Unseen = false
 			return isDead, fmt.Sprintf("refused %d times while the live key was accepted", d.reg.Policy.Proofs)
 		}
 	}
@@ -112,7 +115,10 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	case !has(live.ID):
 		return isUnknown, "the list does not show the live key"
 	case has(k.Key.ID):
+		k.Unseen = false
 		return isAlive, "it is still listed"
+	case k.Unseen:
+		return isDead, "never seen: no record names it, and the provider does not list it"
 	default:
 		return isDead, "no longer listed, while the live key is"
 	}
@@ -134,5 +140,9 @@ func (d *drive) living() Key {
 // buried records the proof of a death.
 func (d *drive) buried(k *keyState, how string) {
 	k.DeadAt, k.Proof, k.Problem, k.Retry = time.Now(), how, nil, retry{}
-	d.emit(Event{Kind: EventDead, Text: k.Key.String() + " is dead: " + how})
+	e := Event{Kind: EventDead, Text: k.Key.String() + " is dead: " + how}
+	if k.Unseen { // it may be a slip of the pen: then what leaked is still alive
+		e.Level, e.Text = slog.LevelWarn, k.Key.String()+": "+how+"; look whether this is the id that was meant"
+	}
+	d.emit(e)
 }

@@ -77,7 +77,7 @@ func TestConsumerGate(t *testing.T) {
 		if !verified {
 			s.VerifyErr = errors.New("down")
 		}
-		lacks := consumerGate(reg, run, c, &facts{At: at, Consumers: map[string]sight{"web": s}}, quiet)
+		lacks := consumerGate(reg, run, 2, c, &facts{At: at, Consumers: map[string]sight{"web": s}}, quiet)
 
 		var want []string
 		switch {
@@ -138,9 +138,9 @@ func TestAnUntouchedConsumerNeedsNoProof(t *testing.T) {
 	run := &run{Strategy: RollBack, Old: oldSerial, New: newSerial, Target: oldSerial}
 	c := &consumerState{Name: "web", Acked: oldSerial}
 	blind := &facts{At: noon, Consumers: map[string]sight{}}
-	require.Empty(t, consumerGate(consumersOf("web"), run, c, blind, false))
+	require.Empty(t, consumerGate(consumersOf("web"), run, 2, c, blind, false))
 	run.Promoted = true
-	require.Equal(t, []string{"attest/web"}, ids(consumerGate(consumersOf("web"), run, c, blind, false)))
+	require.Equal(t, []string{"attest/web"}, ids(consumerGate(consumersOf("web"), run, 2, c, blind, false)))
 }
 
 func TestGate(t *testing.T) {
@@ -249,7 +249,7 @@ func TestQuietGate(t *testing.T) {
 		"a counter that was restarted": {&Usage{Since: moved.Add(30 * time.Minute), AsOf: moved.Add(time.Hour)}, moved.Add(90 * time.Minute), false, ""},
 		"restarted, and long enough":   {&Usage{Since: moved.Add(30 * time.Minute), AsOf: moved.Add(90 * time.Minute)}, time.Time{}, true, ""},
 	} {
-		m := quietGate(reg, run, c.u, noon)
+		m := quietGate(reg, run, Key{ID: "k4", Generation: 1}, c.u, noon)
 		require.Equal(t, c.open, m == nil, what)
 		if c.open {
 			continue
@@ -262,8 +262,8 @@ func TestQuietGate(t *testing.T) {
 		}
 	}
 	late := moved.Add(72 * time.Hour)
-	require.Equal(t, late, quietGate(reg, run, &Usage{}, late).Until, "it is never to be looked at in the past")
-	who := quietGate(reg, run, &Usage{LastUsed: late, AsOf: late, Source: "10.0.0.7"}, late)
+	require.Equal(t, late, quietGate(reg, run, Key{ID: "k4", Generation: 1}, &Usage{}, late).Until, "it is never to be looked at in the past")
+	who := quietGate(reg, run, Key{ID: "k4", Generation: 1}, &Usage{LastUsed: late, AsOf: late, Source: "10.0.0.7"}, late)
 	require.Contains(t, who.Text, "10.0.0.7")
 	require.Contains(t, who.Problem.Evidence, "10.0.0.7")
 }

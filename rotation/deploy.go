@@ -96,7 +96,7 @@ func (d *drive) verifyAll() error {
 	}
 	if run.Strategy == RollBack && run.BackTakes == 0 {
 		run.BackTakes = time.Since(run.RollBackAt)
-		d.note(levelOf(run.BackTakes > d.reg.Policy.Rollback), fmt.Sprintf("every consumer is back on the old key, after %v", run.BackTakes.Round(time.Millisecond)))
+		d.note(levelOf(run.BackTakes > d.reg.Policy.Rollback), fmt.Sprintf("every consumer is back on %s, after %v", d.st.key(run.Target).Key, run.BackTakes.Round(time.Millisecond)))
 	}
 	return nil
 }
@@ -274,7 +274,7 @@ func (d *drive) adopted(consumers []*consumerState) error {
 		case s.Observable && !s.OnTarget && canary && c.Problem != nil:
 			failed = multierror.Append(failed, c.Problem)
 		case s.Observable && !s.OnTarget:
-			needs = append(needs, Need{ID: d.needID("observe/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": it is not seen on the new key yet", Verbs: []Verb{VerbRollBack}})
+			needs = append(needs, Need{ID: d.needID("observe/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: fmt.Sprintf("%s: it is not seen on %s yet", c.Name, d.st.key(run.Target).Key), Verbs: []Verb{VerbRollBack}})
 			d.st.Problem = c.Problem
 		}
 	}
@@ -303,7 +303,7 @@ func (d *drive) restore() error {
 	}
 	if !old.DisableSent.IsZero() {
 		if settled := latest(old.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle); settled.After(time.Now()) {
-			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables the old key can still land"}}}
+			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables " + old.Key.String() + " can still land"}}}
 		}
 	}
 	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
@@ -311,13 +311,13 @@ func (d *drive) restore() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrRejected) && d.revived(old):
-		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: "the old key is enabled once more"})
+		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: old.Key.String() + " is enabled once more"})
 	case errors.Is(err, ErrRejected):
 		return &turn{why: "the old key is dead", take: func(d *drive) error {
 			d.st.Run.NoOverlap = true
-			return d.forward("the old key is not accepted any more")
+			return d.forward(old.Key.String() + " is not accepted any more")
 		}}
 	default:
-		return &Error{Evidence: "it is not known whether the old key is accepted", Err: hide(err)}
+		return &Error{Evidence: "it is not known whether " + old.Key.String() + " is accepted", Err: hide(err)}
 	}
 }

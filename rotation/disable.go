@@ -36,7 +36,7 @@ func (d *drive) disable() error {
 				return nil
 			}
 			if err != nil && !errors.Is(err, ErrNotFound) { // one that is gone needs no trial
-				return &Error{Evidence: "the old key was not disabled", Err: hide(err)}
+				return &Error{Evidence: victim.Key.String() + " was not disabled", Err: hide(err)}
 			}
 			victim.DisabledAt = time.Now()
 			d.emit(Event{Kind: EventDisabled, Text: victim.Key.String() + " is disabled; that can be undone"})
@@ -58,14 +58,14 @@ func (d *drive) watchDisabled(victim *keyState) error {
 			return nil
 		}
 		until := earliest(end, time.Now().Add(d.reg.Traits.Propagation/watches))
-		return &waiting{needs: []Need{{ID: d.needID("disable"), Kind: NeedTime, Until: until, Text: "the old key is disabled; watching until " + timeText(end), Verbs: []Verb{VerbRollBack}}}}
+		return &waiting{needs: []Need{{ID: d.needID("disable"), Kind: NeedTime, Until: until, Text: victim.Key.String() + " is disabled; watching until " + timeText(end), Verbs: []Verb{VerbRollBack}}}}
 	}
 	if err := d.enable(victim); err != nil {
 		return err
 	}
 	run.Extend = time.Now().Add(max(d.reg.Policy.Quiet, d.reg.Policy.Patience))
-	d.st.Problem = &Error{Diagnosis: OldKeyInUse, Consumer: broken, Evidence: "it broke when the old key was disabled; the key is enabled again", Action: "find out what still uses the old key"}
-	d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: broken, Problem: d.st.Problem, Text: "the old key is enabled again: " + broken + " broke without it"})
+	d.st.Problem = &Error{Diagnosis: OldKeyInUse, Consumer: broken, Evidence: "it broke when " + victim.Key.String() + " was disabled; the key is enabled again", Action: "find out what still uses it"}
+	d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: broken, Problem: d.st.Problem, Text: victim.Key.String() + " is enabled again: " + broken + " broke without it"})
 	return to(PhaseSoak, "something broke without the old key")
 }
 
@@ -133,7 +133,7 @@ func (d *drive) enable(k *keyState) error {
 	}
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) })
 	if err != nil && !unsupported(err) { // what cannot be switched was never switched off: the intent was all there was
-		return &Error{Evidence: "the old key was not enabled again", Err: hide(err)}
+		return &Error{Evidence: k.Key.String() + " was not enabled again", Err: hide(err)}
 	}
 	k.DisabledAt, k.EnabledAt = time.Time{}, time.Now()
 	d.fresh = nil

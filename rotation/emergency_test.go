@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -270,4 +273,66 @@ func (n named) Revoke(ctx context.Context, key rotation.Key) error {
 		return errors.New("which one?")
 	}
 	return n.Provider.Revoke(ctx, key)
+}
+
+// An id that nobody ever knew is named, by a slip of the pen perhaps. Naive: it is reported dead, and whoever named it goes
+// home while the key that leaked lives on.
+func TestLeakThatNobodyKnows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		told := &recorder{}
+		h.cfg.Sinks = []rotation.Sink{told}
+		r := h.rotator()
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: "key-0O1"}, {Credential: name, KeyID: h.others[0]}}})
+		h.drive(r, time.Hour)
+		st := h.status()
+		require.Nil(t, st.Open, "there is nothing to wait for")
+		is := func(id string) *rotation.Event {
+			return told.first(func(e rotation.Event) bool { return e.Kind == rotation.EventDead && strings.Contains(e.Text, id) })
+		}
+		require.Contains(t, is("key-0O1").Text, "never seen")
+		require.Equal(t, slog.LevelWarn, is("key-0O1").Level)
+		require.Contains(t, st.Last.String(), "never seen")
+		require.Contains(t, h.provider.Live(), h.seeded.ID)
+	})
+}
+
+// The record tells when a revocation was sent, not when its answer was looked at.
+func TestTimelineTellsWhenItWasSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.provider.Inject(rotationtest.Fault{Op: "Revoke", Call: 1, Delay: 5 * time.Second})
+		told := &recorder{}
+		h.cfg.Sinks = []rotation.Sink{told}
+		r := h.rotator()
+		began := time.Now()
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", RevokeFirst: true, Credentials: []string{name}})
+		h.drive(r, time.Hour)
+		st := h.status()
+		require.True(t, slices.IsSortedFunc(st.Last.Timeline, func(a, b rotation.Moment) int { return a.At.Compare(b.At) }), "%s", st.Last)
+		i := slices.IndexFunc(st.Last.Timeline, func(m rotation.Moment) bool { return strings.HasSuffix(m.Text, "was revoked") })
+		require.True(t, st.Last.Timeline[i].At.Equal(began), "%s", st.Last)
+		require.True(t, told.first(func(e rotation.Event) bool { return e.Kind == rotation.EventRevoked }).At.Equal(began))
+	})
+}
+
+// A key that is not proven dead is a debt for that reason, whoever may be using it. Naive: the next look says "old key in use",
+// of which nobody has seen anything.
+func TestDebtKeepsItsReason(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.cred.Issuer = mute{h.provider, false}
+		told := &recorder{}
+		h.cfg.Sinks = []rotation.Sink{told}
+		r := h.rotator()
+		h.begin(r)
+		h.drive(r, 24*time.Hour)
+		require.Len(t, h.paid(r), 1)
+		for _, e := range told.all() {
+			if e.Kind == rotation.EventDebt {
+				require.Equal(t, rotation.RevocationNotEffective, e.Problem.Diagnosis, e.Text)
+			}
+		}
+		require.NotNil(t, told.first(func(e rotation.Event) bool { return e.Kind == rotation.EventDebt }))
+	})
 }

@@ -26,8 +26,12 @@ func (d *drive) finish() error {
 		if run.Target, run.New = target, made; err != nil { // what it made comes too late to take over
 			return err
 		}
-		if a.Fate == fateOpen || a.Fate == fateStored && run.Target != a.Serial { // of no use any more
-			d.condemnAttempt(a, d.st.key(a.Serial).Key)
+		switch k := d.st.key(a.Serial); {
+		case a.Fate == fateOpen && k != nil: // a chosen value that certainly is not there
+			run.absent(a)
+			d.buried(k, "the provider never took it")
+		case a.Fate == fateStored && run.Target != a.Serial: // of no use any more
+			d.condemnAttempt(a, k.Key)
 		}
 	}
 	if err := d.census(); err != nil {
@@ -187,11 +191,8 @@ func (d *drive) pay(k *keyState) {
 		d.owe(k, e)
 	}
 	why := d.untouchable(k)
-	switch {
-	case why == nil && !d.nobodyUses(k):
-		fail(&Error{Diagnosis: OldKeyInUse, Evidence: "it is not certain that nobody uses it"})
-		return
-	case why == nil:
+	free := why == nil && d.nobodyUses(k)
+	if free {
 		k.Condemned = true
 		if err := d.save(); err != nil {
 			return
@@ -207,6 +208,10 @@ func (d *drive) pay(k *keyState) {
 		d.buried(k, how)
 	case why != nil:
 		fail(why)
+	case !free && k.Problem != nil: // what made it a debt is still the reason
+		k.Retry = d.backoff(k.Retry, nil)
+	case !free:
+		fail(&Error{Diagnosis: OldKeyInUse, Evidence: "it is not certain that nobody uses it"})
 	case time.Since(k.RevokedAt) < d.reg.Traits.Propagation:
 		fail(&Error{Diagnosis: RevocationPropagating, Evidence: how})
 	default:

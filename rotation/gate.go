@@ -77,9 +77,9 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 		})
 	}
 	dead := f.Refused[victim.Key.Serial] && f.Accepted == nil // nothing left to protect, and the verifier tells the two apart
-	quiet := quietGate(reg, run, f.Usage[victim.Key.Serial], f.At)
+	quiet := quietGate(reg, run, victim.Key, f.Usage[victim.Key.Serial], f.At)
 	if victim.UsageSeen && f.Usage[victim.Key.Serial] == nil && !f.Gone[victim.Key.Serial] && !victim.disabled() {
-		quiet = &missing{Kind: NeedQuiet, ID: "quiet", Text: "the issuer does not report the old key's use any more", Verbs: []Verb{VerbAttest, VerbRollBack}}
+		quiet = &missing{Kind: NeedQuiet, ID: "quiet", Text: "the issuer does not report the use of " + victim.Key.String() + " any more", Verbs: []Verb{VerbAttest, VerbRollBack}}
 	}
 	if quiet != nil && !dead {
 		lacks = append(lacks, *quiet)
@@ -89,7 +89,7 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 	}
 	reported := f.Usage[victim.Key.Serial] != nil && quiet == nil
 	for _, c := range run.Consumers {
-		lacks = append(lacks, consumerGate(reg, run, c, f, reported)...)
+		lacks = append(lacks, consumerGate(reg, run, generationOf(st.key(run.Target)), c, f, reported)...)
 	}
 	if st.Settle.After(f.At) {
 		lacks = append(lacks, missing{Kind: NeedTime, ID: "settle", Until: st.Settle, Text: "calls of a process that died can still land"})
@@ -99,7 +99,7 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 
 // quietGate asks for evidence that the victim was not used since everybody has moved, over the whole window. nil: proven, or
 // nothing reports use.
-func quietGate(reg *registration, run *run, u *Usage, now time.Time) *missing {
+func quietGate(reg *registration, run *run, victim Key, u *Usage, now time.Time) *missing {
 	if u == nil {
 		return nil
 	}
@@ -112,24 +112,24 @@ func quietGate(reg *registration, run *run, u *Usage, now time.Time) *missing {
 	}
 	m := &missing{
 		Kind: NeedQuiet, ID: "quiet", Until: latest(end, now), Verbs: verbs,
-		Text: fmt.Sprintf("the old key has to be unused for %v; the evidence reaches to %s", reg.Policy.Quiet, timeText(u.AsOf)),
+		Text: fmt.Sprintf("%s has to be unused for %v; the evidence reaches to %s", victim, reg.Policy.Quiet, timeText(u.AsOf)),
 	}
 	if u.LastUsed.After(moved) {
 		who := ""
 		if u.Source != "" {
 			who = " by " + u.Source
 		}
-		m.Text = "the old key was still used" + who + " at " + timeText(u.LastUsed) + "; " + m.Text
+		m.Text = victim.String() + " was still used" + who + " at " + timeText(u.LastUsed) + "; " + m.Text
 		m.Problem = &Error{
-			Diagnosis: OldKeyInUse, Evidence: "the old key was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
+			Diagnosis: OldKeyInUse, Evidence: victim.String() + " was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
 			Action: "find the consumer that is not registered, in the provider's access log, and add it",
 		}
 	}
 	return m
 }
 
-// consumerGate asks for the adoption and the function of one consumer.
-func consumerGate(reg *registration, run *run, c *consumerState, f *facts, quiet bool) []missing {
+// consumerGate asks for the adoption and the function of one consumer, with the target, which has a generation.
+func consumerGate(reg *registration, run *run, generation int, c *consumerState, f *facts, quiet bool) []missing {
 	lack := func(kind NeedKind, what, text string, verbs ...Verb) missing {
 		return missing{Kind: kind, ID: what + "/" + c.Name, Consumer: c.Name, Text: c.Name + ": " + text, Verbs: verbs, Problem: c.Problem}
 	}
@@ -151,7 +151,7 @@ func consumerGate(reg *registration, run *run, c *consumerState, f *facts, quiet
 	case s.Observable && !s.OnTarget:
 		lacks = append(lacks, lack(NeedConsumer, "observe", "it is not seen on the key", VerbRollBack))
 	case !s.Observable && c.Attested != run.Target && !quiet && !run.untouched(c):
-		m := lack(NeedPerson, "attest", fmt.Sprintf("nothing can see which key it uses: look, and attest that it works with generation %d", run.Generation), VerbAttest, VerbRollBack)
+		m := lack(NeedPerson, "attest", fmt.Sprintf("nothing can see which key it uses: look, and attest that it works with generation %d", generation), VerbAttest, VerbRollBack)
 		if m.Problem == nil {
 			m.Problem = &Error{Consumer: c.Name, Diagnosis: Unproven, Evidence: "it reports no key, and the issuer reports no use", Action: "answer with attest"}
 		}

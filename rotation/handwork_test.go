@@ -13,6 +13,7 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
 )
 
 // byHand makes key current in the store, as a person with the store's console would; ours stays beside it, or does not.
@@ -151,6 +152,45 @@ func TestNotMintedIsNoWrite(t *testing.T) {
 			e, err := w.journal.Load(t.Context(), name)
 			require.NoError(t, err)
 			require.NotContains(t, string(e.Data), `"writing":true`, what)
+		})
+	}
+}
+
+// A person replaces the key while a chosen value is on its way, and that is adopted. Naive: the chosen value is killed at once,
+// while its call can still land; and then it is owed although it is dead.
+func TestAdoptWhileAChosenValueIsOnItsWay(t *testing.T) {
+	for what, after := range map[string]bool{"set, answer lost": true, "never arrived": false} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := newHazard(t, 1)
+				db := &retaining{primary: h.seeded, lost: 1, after: after}
+				h.elsewhere(db, db.accepts)
+				told := &recorder{}
+				h.cfg.Sinks = []rotation.Sink{told}
+				r := h.rotator()
+				h.begin(r)
+				require.Len(t, h.versions().Keys, 2, "the chosen value is not stored")
+				theirs, err := db.Issue(t.Context(), rotation.IssueRequest{Chosen: rotation.Key{Secret: secret.Random(20)}})
+				require.NoError(t, err)
+				theirs.IssuedAt = time.Now()
+				h.byHand(theirs, true, true)
+				require.Equal(t, rotation.Drift, diagnosis(h.drive(r, time.Minute)))
+				h.answer(r, rotation.VerbAdopt)
+				st := h.drive(r, 24*time.Hour)
+				require.Nil(t, st.Open, "%s %+v", st.Open, st.Needs)
+				require.Equal(t, theirs.Secret.Reveal(), h.current().Secret.Reveal())
+				require.True(t, db.accepts(h.current()))
+				for _, d := range h.paid(r) { // it was set, and what the provider calls it was in the answer
+					require.True(t, after)
+					require.Equal(t, 2, d.Key.Generation)
+					_, err := r.Resolve(t.Context(), name, rotation.Answer{Need: d.ID, Verb: rotation.VerbSettle})
+					require.NoError(t, err)
+				}
+				require.Len(t, h.versions().Keys, 1)
+				for _, e := range told.all() {
+					require.False(t, !after && e.Kind == rotation.EventDebt, e.Text)
+				}
+			})
 		})
 	}
 }

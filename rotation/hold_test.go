@@ -259,3 +259,35 @@ func TestWhoAsks(t *testing.T) {
 		require.NotNil(t, st.Open)
 	})
 }
+
+// A roll-back kills the key that the rotation made: whoever reads along is told which key is which.
+func TestRollBackNamesItsKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		withoutUsage(w)
+		w.cred.Consumers[0].Consumer = rotation.ConsumerFunc(told)
+		heard := &gazette{}
+		w.cfg.Sinks = []rotation.Sink{heard}
+		w.provider.Inject(rotationtest.Fault{Op: "Disable", Err: rotation.ErrDenied})
+		r := w.rotator()
+		w.rotate(r)
+		st, err := r.Abort(t.Context(), name, "latency")
+		require.NoError(t, err)
+		made := st.Open.NewID
+		st = w.paces(r, 2*time.Hour)
+		need := asked(t, st, rotation.VerbAttest)
+		require.Contains(t, need.Text, "generation 1", "everybody is to be back on it")
+		w.provider.Inject(rotationtest.Fault{Op: "Revoke", Until: time.Now().Add(5 * time.Minute)})
+		_, err = w.says(r, rotation.Answer{Need: need.ID, Verb: rotation.VerbAttest})
+		require.ErrorContains(t, err, "not revoked")
+		st = w.ends(r)
+		require.Equal(t, rotation.RolledBack, st.Last.Outcome)
+		texts := st.Last.String()
+		for _, e := range heard.all() {
+			texts += e.Text + "\n"
+		}
+		require.Contains(t, texts, made+" (generation 2) was not revoked")
+		require.NotContains(t, texts, "the old key was not")
+		require.Contains(t, texts, "every consumer is back on "+w.seeded.ID)
+	})
+}

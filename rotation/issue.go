@@ -42,7 +42,7 @@ func (d *drive) issue() error {
 	}
 	if a == nil || a.Fate != fateOpen {
 		if run.wasted() >= maxAttempts {
-			return &Error{Diagnosis: NewKeyRejected, Evidence: fmt.Sprintf("%d new keys in a row were of no use", maxAttempts), Action: "look at the provider, then answer with done to try again, or with roll-back"}
+			return &asking{&Error{Diagnosis: NewKeyRejected, Evidence: fmt.Sprintf("%d new keys in a row were of no use", maxAttempts), Action: "look at the provider, then answer with done to try again, or with roll-back"}, needAttempts, []Verb{VerbDone, VerbRollBack}}
 		}
 		if rest := d.restUntil(); rest.After(time.Now()) {
 			return d.lost(Need{ID: d.needID("issue"), Kind: NeedTime, Until: rest, Text: "the issuer has made no key; it is asked again"})
@@ -290,6 +290,9 @@ func (d *drive) choose(c Chooser, a *attempt, req IssueRequest) (chosen Key, abs
 // numbered gives a new key what only the engine knows.
 func (d *drive) numbered(a *attempt, key Key) Key {
 	key.Serial, key.Generation, key.Name = a.Serial, d.st.Run.Generation, a.Name
+	if known := d.st.key(a.Serial); known != nil { // of an earlier run, perhaps
+		key.Generation = known.Key.Generation
+	}
 	if key.IssuedAt.IsZero() {
 		key.IssuedAt = time.Now()
 	}

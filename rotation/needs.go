@@ -54,6 +54,12 @@ func (d *drive) releaseNeed() Need {
 // again waits for what nothing announces.
 func (d *drive) again(needs ...Need) error { return &waiting{needs: needs, again: true} }
 
+// The needs of two troubles that a person ends.
+const (
+	needScopes   = "scopes"   // the new key may do less than the old one
+	needAttempts = "attempts" // new keys in a row were of no use
+)
+
 // answers are the verbs that a hold admits.
 var answers = map[Diagnosis][]Verb{
 	AmbiguousIssue: {VerbSettle, VerbRollBack},
@@ -61,7 +67,6 @@ var answers = map[Diagnosis][]Verb{
 	ConsumerGone:   {VerbForget, VerbRollBack},
 	ForeignOwner:   {VerbAdopt},
 	JournalBehind:  {VerbAdopt},
-	NewKeyRejected: {VerbDone, VerbAttest, VerbRollBack},
 	PartsChanged:   {},
 	ClockSkew:      {},
 }

@@ -143,7 +143,7 @@ func (d *drive) fold() {
 		if victim.RevokedAt.IsZero() && !errors.Is(res.err, ErrManual) {
 			victim.RevokedAt = res.at
 		}
-		if err := d.revoked(victim, res.err); err != nil {
+		if err := d.revoked(victim, res.at, res.err); err != nil {
 			victim.Retry = d.backoff(victim.Retry, err)
 			p := &Error{Credential: d.reg.Name, Rotation: d.st.Run.ID, Phase: PhaseRetire, Evidence: victim.Key.String() + " was not revoked", Action: "it is tried again until it is proven dead", Err: hide(err)}
 			d.st.Problem = p

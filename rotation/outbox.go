@@ -79,7 +79,10 @@ func (d *drive) emit(e Event) {
 	st := d.st
 	st.Outbox.Sequence++
 	e.ID = fmt.Sprintf("%s/%d/%d", d.reg.Name, st.Epoch, st.Outbox.Sequence)
-	e.At, e.Credential, e.Contact, e.Actor = time.Now().Round(0), d.reg.Name, d.reg.Contact, d.r.actor(d.ctx)
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	e.At, e.Credential, e.Contact, e.Actor = e.At.Round(0), d.reg.Name, d.reg.Contact, d.r.actor(d.ctx)
 	if run := st.Run; run != nil {
 		e.Rotation, e.Strategy, e.Phase, e.Generation = run.ID, run.Strategy, run.Phase, run.Generation
 		if len(run.Incidents) > 0 {
@@ -102,7 +105,8 @@ func (d *drive) emit(e Event) {
 	st.Outbox.Events = append(st.Outbox.Events, parcel{e, owed})
 }
 
-// mark adds a line to the timeline. A long one keeps its beginning and its end.
+// mark adds a line to the timeline, at its time: what is learned late may have been done early. A long one keeps its beginning
+// and its end.
 func (r *run) mark(e Event) {
 	line := Moment{At: e.At, Phase: e.Phase, Text: e.Text}
 	if e.Kind == EventBegan || e.Kind == EventAnswered {
@@ -111,7 +115,11 @@ func (r *run) mark(e Event) {
 	if len(r.Timeline) >= timelineRoom {
 		r.Timeline = slices.Delete(r.Timeline, timelineRoom/2, timelineRoom/2+1)
 	}
-	r.Timeline = append(r.Timeline, line)
+	at := len(r.Timeline)
+	for at > 0 && r.Timeline[at-1].At.After(line.At) {
+		at--
+	}
+	r.Timeline = slices.Insert(r.Timeline, at, line)
 }
 
 // note adds what a reader of the record wants to know, but nobody has to be told.
@@ -208,17 +216,29 @@ func (d *drive) saveOverflow(n, revision int64, events []parcel) error {
 
 // deliverOverflow delivers older events first: a sink that fails on one gets no younger one before it.
 func (d *drive) deliverOverflow(failed map[string]bool) {
-	o := &d.st.Outbox
+	o, passed := &d.st.Outbox, 0
 	for n := o.First; n < o.Next; n++ {
 		e, err := guarded(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
 			return d.r.cfg.Journal.Load(ctx, d.overflowName(n))
 		})
 		var batch overflowEntry
-		if err != nil || json.Unmarshal(e.Data, &batch) != nil {
+		damaged := err == nil && json.Unmarshal(e.Data, &batch) != nil
+		if damaged {
+			passed++
+		}
+		if err != nil || passed > saveTries {
 			for id := range o.Sinks {
 				failed[id] = true // nothing younger before it
 			}
 			return
+		}
+		if damaged {
+			if n == o.First { // no time will make it readable: it is passed over, once
+				o.First++
+				lost := &Error{Credential: d.reg.Name, Evidence: "the journal's entry " + d.overflowName(n) + " is not readable", Action: "restore it from a backup: it held events that a sink has not got"}
+				d.emit(Event{Kind: EventFailed, Level: slog.LevelError, Problem: lost, Text: "events are lost: " + lost.Evidence})
+			}
+			continue
 		}
 		d.offer(batch.Events, failed)
 		batch.Events = slices.DeleteFunc(batch.Events, func(p parcel) bool { return len(p.Owed) == 0 })

@@ -344,3 +344,41 @@ func TestSinksOfAnotherProcess(t *testing.T) {
 		require.Equal(t, last(here), last(there))
 	})
 }
+
+// An entry of the overflow was damaged. Naive: it is older than everything else, so nothing is ever delivered again.
+func TestADamagedOverflowIsPassedOver(t *testing.T) {
+	for what, damaged := range map[string]int{"the oldest": 0, "one in between": 1} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newBrief(t, 1)
+				dead := true
+				sink := &gazette{name: "zombie", trouble: func(int) error {
+					if dead {
+						return errSink
+					}
+					return nil
+				}}
+				w.cfg.Sinks = []rotation.Sink{sink}
+				r := w.rotator()
+				w.busyDays(r, 250)
+				e, err := w.journal.Load(t.Context(), overflows()[damaged])
+				require.NoError(t, err)
+				require.NotZero(t, e.Revision)
+				e.Data = []byte("{damaged")
+				require.NoError(t, w.journal.Save(t.Context(), e))
+				dead = false
+				w.paces(r, time.Hour)
+				all := sink.all()
+				lost := 0
+				for _, e := range all {
+					if strings.HasPrefix(e.Text, "events are lost") {
+						lost++
+						require.Contains(t, e.Text, overflows()[damaged])
+					}
+				}
+				require.Equal(t, 1, lost, "people are told, once")
+				require.Greater(t, len(all), 250, "the younger ones were delivered")
+			})
+		})
+	}
+}

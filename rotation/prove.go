@@ -103,5 +103,5 @@ func (d *drive) compareScopes() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &Error{Diagnosis: NewKeyRejected, Evidence: "the new key lacks the scopes " + strings.Join(missing, ", "), Action: "give them to it and answer with done, answer with attest if they are not needed, or with roll-back"}
+	return &asking{&Error{Diagnosis: NewKeyRejected, Evidence: "the new key lacks the scopes " + strings.Join(missing, ", "), Action: "give them to it and answer with done, answer with attest if they are not needed, or with roll-back"}, needScopes, []Verb{VerbDone, VerbAttest, VerbRollBack}}
 }

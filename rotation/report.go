@@ -134,7 +134,7 @@ func (r *run) consumerRecord(c *consumerState) ConsumerRecord {
 		out.Proof = "attested by " + c.AttestedBy
 	}
 	if out.Proof == "" && !r.DeadAt.IsZero() && r.Strategy != Emergency {
-		out.Proof = "the old key was quiet"
+		out.Proof = "the other key was quiet"
 	}
 	if r.Strategy == Emergency && !r.RevokedAt.IsZero() && works.After(r.RevokedAt) {
 		out.Outage = works.Sub(r.RevokedAt)

@@ -117,8 +117,10 @@ func (d *drive) resolve(n Need, a Answer) error {
 			d.verdict = &verdict{Answer{Verb: VerbReassert}, Drift} // the labels follow the new direction
 		}
 		if run.Strategy == RollBack {
-			if n := d.st.key(run.New); !n.live() {
-				return d.refuse("the new key cannot be used any more")
+			if n := d.st.key(run.New); n == nil {
+				return d.refuse("no new key was made")
+			} else if !n.live() {
+				return d.refuse("%s cannot be used any more", n.Key)
 			}
 			return d.forward("asked by " + d.r.actor(d.ctx) + because(a))
 		}
@@ -141,11 +143,11 @@ func (d *drive) resolve(n Need, a Answer) error {
 		if strings.HasSuffix(n.ID, "/quiet") {
 			for _, k := range d.st.victims() {
 				k.UsageSeen = false
+				d.answered(a, k.Key.String()+" is not used any more")
 			}
-			d.answered(a, "the old key is not used any more")
 			return nil
 		}
-		if n.Name == "" {
+		if strings.HasSuffix(n.ID, "/"+needScopes) {
 			run.ScopesFine = d.r.actor(d.ctx)
 			d.answered(a, "the scopes of the new key are meant")
 			return nil
@@ -182,7 +184,7 @@ func (d *drive) done(n Need) {
 			k.Manual, k.RevokedAt, k.Answered = "", time.Now(), true
 			run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 		}
-	default:
+	case strings.HasSuffix(n.ID, "/"+needAttempts):
 		run.Forgiven = run.wasted() + run.Forgiven
 	}
 }
@@ -240,7 +242,7 @@ func (d *drive) adopt(key Key) {
 	attempts := []*attempt(nil)
 	var victims []int64
 	for _, k := range st.Keys {
-		if k.DebtSince.IsZero() && k.DeadAt.IsZero() {
+		if k.DebtSince.IsZero() && k.DeadAt.IsZero() && !st.trying(k.Key.Serial) { // what is on its way is settled at the end
 			victims = append(victims, k.Key.Serial)
 		}
 	}

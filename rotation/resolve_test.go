@@ -320,3 +320,33 @@ func TestBusy(t *testing.T) {
 		require.Equal(t, 1, w.provider.Calls("Issue"))
 	})
 }
+
+// Keys of no use are no question of scopes: nobody's attestation of anything lets a later key pass with fewer.
+func TestKeysOfNoUseAreNoScopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.cred.Verifier = rotation.VerifierFunc(func(ctx context.Context, key rotation.Key) error {
+			if key.Generation > 1 {
+				return rotation.ErrRejected
+			}
+			return w.provider.Verify(ctx, key)
+		})
+		r := w.rotator()
+		w.rotate(r)
+		for range 3 { // the first refusals are tried again without anybody
+			st, err := r.Status(t.Context(), name)
+			require.NoError(t, err)
+			if w.provider.Calls("Issue") < 3 {
+				require.Equal(t, rotation.NeedRetry, st.Needs[0].Kind, "%+v", st.Needs)
+			}
+			time.Sleep(st.Delay())
+			_, _ = r.Advance(t.Context(), name)
+		}
+		st := w.paces(r, 3*time.Hour)
+		need := asked(t, st, rotation.VerbDone)
+		require.Equal(t, rotation.NeedPerson, need.Kind)
+		require.Equal(t, []rotation.Verb{rotation.VerbDone, rotation.VerbRollBack}, need.Verbs)
+		_, err := w.says(r, rotation.Answer{Need: need.ID, Verb: rotation.VerbAttest})
+		require.ErrorIs(t, err, rotation.ErrNotFound)
+	})
+}

@@ -74,7 +74,7 @@ func (d *drive) retire() error {
 
 // lateRevoke keeps trying for as long as patience lasts; then the key becomes a debt, and the rotation is not undone by it.
 func (d *drive) lateRevoke(victim *keyState, err error) error {
-	e := &Error{Evidence: "the old key was not revoked", Err: hide(err)}
+	e := &Error{Evidence: victim.Key.String() + " was not revoked", Err: hide(err)}
 	run := d.st.Run
 	if run.Failing.IsZero() {
 		run.Failing = time.Now()
@@ -112,11 +112,11 @@ func (d *drive) revoke(k *keyState) error {
 	if k.RevokedAt.IsZero() && !errors.Is(err, ErrManual) {
 		k.RevokedAt = at
 	}
-	return d.revoked(k, err)
+	return d.revoked(k, at, err)
 }
 
-// revoked records the answer of Revoke. One that asks for a person has revoked nothing.
-func (d *drive) revoked(k *keyState, err error) error {
+// revoked records the answer to a revocation that was sent at a time. One that asks for a person has revoked nothing.
+func (d *drive) revoked(k *keyState, at time.Time, err error) error {
 	switch {
 	case errors.Is(err, ErrManual):
 		k.Manual, k.Answered = publicText(err), true
@@ -128,7 +128,7 @@ func (d *drive) revoked(k *keyState, err error) error {
 	if run := d.st.Run; run != nil && slices.Contains(run.Victims, k.Key.Serial) {
 		run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 	}
-	d.emit(Event{Kind: EventRevoked, Text: k.Key.String() + " was revoked"})
+	d.emit(Event{At: at, Kind: EventRevoked, Text: k.Key.String() + " was revoked"})
 	return nil
 }
 

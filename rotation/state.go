@@ -53,6 +53,7 @@ type keyState struct {
 	Key         Key       `json:"key"`
 	Issuer      string    `json:"issuer"`                // identity of the issuer that made it
 	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
+	Unseen      bool      `json:"unseen,omitzero"`       // a caller named its id, which nothing else has shown so far
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it
@@ -291,6 +292,11 @@ func (r *run) irreversible(st *state) bool {
 		other = r.New
 	}
 	return other != 0 && !st.key(other).live()
+}
+
+// trying reports whether it is open what became of the try that made a key.
+func (st *state) trying(serial int64) bool {
+	return st.Run != nil && slices.ContainsFunc(st.Run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
 }
 
 func (r *run) consumer(name string) *consumerState {

@@ -142,9 +142,9 @@ func (d *drive) rollBack(why string) error {
 	case old == nil:
 		return &Error{Evidence: "there is no older key to go back to"}
 	case !old.live() || run.irreversible(d.st):
-		return &Error{Evidence: "the old key is condemned already", Action: "begin a new rotation when this one has ended"}
+		return &Error{Evidence: "the old key, " + old.Key.String() + ", is condemned already", Action: "begin a new rotation when this one has ended"}
 	case old.Stored && d.loaded && d.value(run.Old).IsZero():
-		return &Error{Evidence: "the store has lost the value of the old key"}
+		return &Error{Evidence: "the store has lost the value of " + old.Key.String()}
 	}
 	run.Strategy, run.Phase, run.RollBackAt = RollBack, PhaseRestore, time.Now()
 	run.Target = run.Old

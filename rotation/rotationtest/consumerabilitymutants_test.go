@@ -101,7 +101,7 @@ func mutantsOfConsumerAbilities(add addConsumer) {
 	})
 	with("Check", "fails", func(_ *app, c *able) { c.check = func(context.Context) error { return errRefused } })
 	with("Check", "loses the key", func(a *app, c *able) {
-		c.check = func(context.Context) error { a.take(rotation.Key{Secret: secret.New("x")}); return nil }
+		c.check = func(context.Context) error { a.key.Secret = secret.New("x"); return nil }
 	})
 	with("Check", "restarts", func(a *app, c *able) {
 		c.check = func(context.Context) error { a.take(a.key); return nil }

@@ -79,8 +79,6 @@ func requestGetsOn(ctx context.Context, r *rollout) error {
 // the key from the request. Only where it has a lag of its own can nil be a promise.
 func (r *rollout) early(ctx context.Context, req rotation.DeployRequest, old rotation.Key) error {
 	switch err := r.Consumer.Deploy(ctx, req); {
-	case errors.Is(err, rotation.ErrManual):
-		return r.person(err)
 	case err != nil:
 		return r.either(ctx, old, req.Key, "a request that came before the store showed its key")
 	case r.lag() > 0:
@@ -281,10 +279,8 @@ func contextEnds(ctx context.Context, r *rollout) error {
 		return err
 	}
 	req := r.request(key, rotation.RoleCurrent)
-	if err := r.Consumer.Deploy(ended(ctx), req); err == nil {
+	if r.Consumer.Deploy(ended(ctx), req) == nil {
 		return errors.New("Deploy reports success although its context had ended")
-	} else if errors.Is(err, rotation.ErrManual) {
-		return r.person(err)
 	}
 	if err := r.either(ctx, old, key, "Deploy under an ended context"); err != nil {
 		return err
@@ -315,10 +311,7 @@ func valueNeeded(ctx context.Context, r *rollout) error {
 	}
 	empty := key
 	empty.Secret = secret.Value{}
-	switch err := r.Consumer.Deploy(ctx, r.request(empty, rotation.RoleCurrent)); {
-	case errors.Is(err, rotation.ErrManual):
-		return r.person(err)
-	case err == nil && (r.Store == nil || r.lag() == 0):
+	if r.Consumer.Deploy(ctx, r.request(empty, rotation.RoleCurrent)) == nil && (r.Store == nil || r.lag() == 0) {
 		return errors.New("Deploy reports success for a key without a value, which nothing can use")
 	}
 	if err := r.stays(ctx, old, "after a request for a key without a value"); err != nil {

@@ -73,7 +73,7 @@ func (s ConsumerSuite) Validate() error {
 
 func (s ConsumerSuite) clauses() []clause {
 	in := func(check func(context.Context, *rollout) error) func(context.Context) error {
-		return func(ctx context.Context) error { return check(ctx, s.begin()) }
+		return func(ctx context.Context) error { r := s.begin(); return r.silent(check(ctx, r)) }
 	}
 	return []clause{
 		{

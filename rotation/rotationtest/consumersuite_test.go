@@ -178,6 +178,15 @@ func TestConsumerSuiteRepeatsNoSecret(t *testing.T) {
 	for _, v := range values {
 		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), v.Reveal())
 	}
+
+	a.deploy = nil
+	loud := able{Consumer: a, observe: func(context.Context) ([]rotation.Instance, error) {
+		return []rotation.Instance{{Name: "of " + a.key.Secret.Reveal(), Key: rotation.Key{ID: a.key.Secret.Reveal()}}}, nil
+	}}
+	err = rotationtest.ConsumerSuite{Consumer: loud}.Check(t.Context())
+	requireClause(t, err, "C1")
+	require.ErrorContains(t, err, "withheld")
+	require.NotContains(t, err.Error(), "hs/", "what the values begin with")
 }
 
 func TestConsumerSuiteRejectsMutants(t *testing.T) {

@@ -96,6 +96,14 @@ func (r *rollout) failed(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
+// silent is err, unless something that the consumer told of itself put a secret into it.
+func (r *rollout) silent(err error) error {
+	if leaks(err, r.secrets) {
+		return errors.New("what it tells of itself carries a secret; the text is withheld")
+	}
+	return err
+}
+
 // person is what ends a clause that only a person could go on with.
 func (r *rollout) person(err error) error {
 	return skip(r.failed("a person has to act", err).Error())
