@@ -92,6 +92,9 @@ func (d *drive) verifyAll() error {
 		return to(PhaseDeploy, "a consumer was added")
 	}
 	if err := d.adopted(run.Consumers); err != nil {
+		if d.overtaken() {
+			return to(PhaseDeploy, "a consumer uses another key than it was told")
+		}
 		return err
 	}
 	if run.Strategy == RollBack && run.BackTakes == 0 {
@@ -99,6 +102,25 @@ func (d *drive) verifyAll() error {
 		d.note(levelOf(run.BackTakes > d.reg.Policy.Rollback), fmt.Sprintf("every consumer is back on %s, after %v", d.st.key(run.Target).Key, run.BackTakes.Round(time.Millisecond)))
 	}
 	return nil
+}
+
+// overtaken forgets the deployments to consumers that took the target and are seen on another key: an earlier deployment may
+// have landed after it. Where there is another key to go back to, failing is the answer, and not this.
+func (d *drive) overtaken() (again bool) {
+	run := d.st.Run
+	if run.Strategy == Standard && !run.NoOverlap {
+		return false
+	}
+	for _, c := range run.Consumers {
+		b := d.reg.binding(c.Name)
+		if b == nil || c.Problem == nil || c.Problem.Diagnosis != ConsumerNotUpdated && c.Problem.Diagnosis != PartialRollout {
+			continue
+		}
+		if time.Since(c.AckedAt) >= b.Lag+d.r.settle(d.reg) {
+			c.Acked, c.Done, again = 0, 0, true
+		}
+	}
+	return again
 }
 
 // pendingDeploy are the consumers that have to be told. role distinguishes the canaries' first deployment from the one after

@@ -312,6 +312,16 @@ func (d *drive) enter(a *attempt, key Key) *keyState {
 	return ks
 }
 
+// unseen returns the key that an incident named by this id and that nothing has shown so far.
+func (st *state) unseen(id string) *keyState {
+	for _, k := range st.Keys {
+		if k.Unseen && k.Key.ID == id {
+			return k
+		}
+	}
+	return nil
+}
+
 // keep brings a minted key to safety. Where the store does not take it, the only good key is a dead one.
 func (d *drive) keep(a *attempt, key Key) error {
 	key = d.numbered(a, key)
@@ -351,6 +361,10 @@ func (d *drive) stored(a *attempt, key Key) {
 	run := d.st.Run
 	ks := d.enter(a, key)
 	a.Fate = fateStored
+	if named := d.st.unseen(key.ID); named != nil { // an incident named it before this record knew it
+		a.Incident = named.Incidents[0]
+		d.st.drop(named.Key.Serial)
+	}
 	if a.Incident != "" {
 		ks.accuse(a.Incident)
 		run.kill(a.Serial)

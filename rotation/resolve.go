@@ -227,6 +227,9 @@ func (d *drive) settleDrift(found drift, a Answer) error {
 		}
 	default:
 		d.strangers(true)
+		if found == driftPutBack && d.st.Run != nil {
+			d.st.Run.PromotedAt = time.Now() // until now the other key was served: the overlap begins again
+		}
 		d.answered(a, "back to what the journal says")
 	}
 	d.recordStrangers()

@@ -53,7 +53,7 @@ func (s Schedule) String() string {
 	for _, f := range s {
 		parts = append(parts, f.String())
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, "; ")
 }
 
 // at finds the fault of a point.
@@ -69,7 +69,7 @@ func (s Schedule) at(p Point) (Fault, bool) {
 // ParseSchedule reads what String wrote.
 func ParseSchedule(text string) (Schedule, error) {
 	var s Schedule
-	for part := range strings.SplitSeq(text, ",") {
+	for part := range strings.SplitSeq(text, ";") {
 		part = strings.TrimSpace(part)
 		if part == "" {
 			continue

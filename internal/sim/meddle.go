@@ -51,7 +51,7 @@ func Interventions() []Trouble {
 // meddle does it.
 func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	w.mu.Lock()
-	w.meddled = true
+	w.meddled, w.meddledAt = true, time.Now()
 	old, fresh := w.seeded, w.newest()
 	w.mu.Unlock()
 	leak := func(ms ...*minted) []rotation.Leak {
@@ -171,6 +171,7 @@ func (w *World) edit(what Trouble) {
 		w.oracle.handmade[m] = true
 		if what == DeadKey {
 			m.gone = m.since
+			w.atOnce = true
 		}
 		k := m.answer()
 		doc.Keys[current] = rotation.StoredKey{Key: k, Role: rotation.RoleCurrent}
@@ -201,7 +202,6 @@ func (b *book) rewind(empty bool) {
 	b.w.oracle.tampered = true
 	b.w.prefers = rotation.VerbAdopt
 	b.w.tell("the journal goes back")
-	b.w.oracle.holder = owner{}
 	if empty || len(b.history) == 0 {
 		clear(b.entries)
 		return

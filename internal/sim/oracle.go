@@ -238,7 +238,7 @@ func (o *oracle) journaled(p *process, old, e rotation.Entry) {
 	before, after := leaseOwner(old), leaseOwner(e)
 	now := time.Now()
 	if p.journal == o.w.journal {
-		if before != "" && after != "" && after != before {
+		if before != "" && after != "" && after != before && !o.tampered && p.ahead().Abs() <= clockSkew {
 			if left := lease - time.Since(o.holder.saved); left > clockSkew && !p.forcing() {
 				o.broken("law 5", "%s takes the lease of %s, which has %v to go", p.name, o.holder.by.nameOr("nobody"), left)
 			}
@@ -268,6 +268,10 @@ func (o *oracle) killing(p *process, m *minted, what op) {
 		o.broken("law 10", "%s of %s, which is none of ours", what, m.key.ID)
 	}
 	if _, bad := o.compromised[m]; bad {
+		return
+	}
+	if !w.meddledAt.Before(p.advance) { // the facts were observed before somebody changed them: no order of calls helps
+		o.excused[m] = "an intervention beside the kill"
 		return
 	}
 	current := w.provider.byValue(w.vault.served().Secret)

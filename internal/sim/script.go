@@ -124,7 +124,7 @@ func (w *World) live(ctx context.Context, p *process, s Script, from time.Durati
 func (w *World) finished(st rotation.Status, s Script) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.begun(st) && st.Open == nil && st.Last != nil && len(st.Debts) == 0 && w.pending == 0 {
+	if s.begun(st) && st.Open == nil && (st.Last != nil || w.oracle.tampered && time.Since(w.meddledAt) > 3*24*time.Hour) && len(st.Debts) == 0 && w.pending == 0 {
 		w.stop()
 	}
 }
@@ -255,12 +255,15 @@ func (w *World) verdict(s Script) {
 	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
+	if current != nil && o.handmade[current] && w.meddledAt.After(w.last.Last.EndedAt.Add(-time.Minute)) {
+		return // the store was changed when nobody looked any more: that is for Inspect
+	}
 	if current == nil || !p.everywhere(current) {
 		o.broken("law 3", "at the end the store serves %v, which is not accepted", w.vault.served())
 	}
 	for _, m := range p.live() {
 		switch {
-		case m.foreign, m == current:
+		case m.foreign, m == current, m.first && !o.recorded(m):
 		case o.lateDone(opIssue), o.lateDone(opEnable), o.tampered:
 		default:
 			o.broken("law 2", "at the end %s is alive, and nobody knows", m.key.ID)

@@ -4,8 +4,15 @@
 package sim
 
 import (
+	"flag"
 	"testing"
 	"time"
+)
+
+var (
+	replay    = flag.String("sim.replay", "", "the schedule to run")
+	inSetting = flag.String("sim.setting", "plain", "the setting to run it in")
+	inScript  = flag.String("sim.script", "standard", "the script to run")
 )
 
 func TestWithout(t *testing.T) {
@@ -52,5 +59,28 @@ func explore(t *testing.T, x *Explorer) {
 			}
 		}
 		t.Log(kinds)
+	}
+}
+
+// TestReplay runs one schedule: go test -run Replay -sim.replay 'save journal#3 fails' -sim.script standard -sim.setting plain.
+func TestReplay(t *testing.T) {
+	if *replay == "" {
+		t.Skip("without -sim.replay")
+	}
+	plan, err := ParseSchedule(*replay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keepLogs = true
+	for _, s := range Settings() {
+		for _, sc := range Scripts() {
+			if s.Name == *inSetting && sc.Name == *inScript {
+				r := Run(t, s, sc, plan, false)
+				t.Log(r.Trace())
+				for _, v := range r.Violations {
+					t.Error(v)
+				}
+			}
+		}
 	}
 }

@@ -44,9 +44,10 @@ type World struct {
 	emergency   bool     // one was reported
 	reporter    *process // by this one last
 	asked       map[string]time.Time
-	prefers     rotation.Verb     // what a person answers where there is a choice
-	last        rotation.Status   // at the end
-	stands      rotation.Status   // as last seen
+	prefers     rotation.Verb   // what a person answers where there is a choice
+	last        rotation.Status // at the end
+	stands      rotation.Status // as last seen
+	meddledAt   time.Time
 	meddled     bool              // somebody changed the world from outside
 	atOnce      bool              // no overlap was possible
 	twoJournals bool              // whoever starts now has one of its own
