@@ -19,28 +19,26 @@ import (
 	"github.com/handover-go/handover/internal/journaltest"
 	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
+	stores "github.com/handover-go/handover/store"
 )
 
 func TestMemory(t *testing.T) {
-	journaltest.Run(t, journaltest.Setup{
-		Open: func(*testing.T) rotation.Journal { return journal.NewMemory() },
-	})
+	t.Run("suite", rotationtest.JournalSuite{Journal: journal.NewMemory(), Name: "conformance", Entries: 1000}.Run)
+	journaltest.Run(t, func(*testing.T) rotation.Journal { return journal.NewMemory() })
 }
 
 func TestStored(t *testing.T) {
-	journaltest.Run(t, journaltest.Setup{
-		Open:   func(*testing.T) rotation.Journal { return over(&store{}) },
-		Reopen: func(_ *testing.T, j rotation.Journal) rotation.Journal { return over(j.(stored).store) },
-	})
+	for name, s := range map[string]rotation.SecretStore{
+		"store": &store{}, "rotationtest.Store": rotationtest.NewStore(), "store.Memory": stores.NewMemory(),
+	} {
+		t.Run("suite in "+name, rotationtest.JournalSuite{
+			Journal: journal.InStore(s), Name: "conformance",
+			Reopen: func(context.Context) (rotation.Journal, error) { return journal.InStore(s), nil },
+		}.Run)
+	}
+	journaltest.Run(t, func(*testing.T) rotation.Journal { return journal.InStore(&store{}) })
 }
-
-// stored remembers the store, to open it again.
-type stored struct {
-	*journal.Stored
-	store *store
-}
-
-func over(s *store) stored { return stored{journal.InStore(s), s} }
 
 // store is a SecretStore in memory that compares revisions.
 type store struct {

@@ -11,6 +11,10 @@
 //	rot.Sweep(ctx)          a cron job: everything that is due, once
 //	rot.Advance(ctx, name)  a CI job, a queue worker, a reconcile: one credential, once
 //
+// A credential whose store is empty gets its first key with its first rotation, at once. Where consumers use a key already, put
+// it into the store before (store.Seed): a key that was never there is in no record, and nothing ends it. Inspect tells of it
+// beforehand, and the event that begins such a rotation has the level Warn.
+//
 // Only Run and Wait sleep. Every other method does what can be done now and returns: a rotation is usually far from its
 // end when Rotate returns, and Status.Next says when the next step is possible. Whoever calls Advance, Sweep, Wait or Run
 // then, in this process or another one, carries it on from the Journal.

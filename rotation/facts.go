@@ -104,11 +104,12 @@ func (d *drive) look(consumers []*consumerState, target int64) map[string]sight 
 func (d *drive) see(b *binding, c *consumerState, key Key) sight {
 	var s sight
 	if b.Observer != nil {
+		asked := time.Now()
 		instances, err := guarded(d.ctx, d.r.cfg.CallTimeout, b.Observer.Observe)
 		if !unsupported(err) {
 			s.Observable = true
 			s.ObserveErr = err
-			s.judge(instances, key, c.AckedAt, d.shared(key))
+			s.judge(instances, key, window{c.AckedAt, asked, d.r.cfg.ClockSkew}, d.shared(key))
 		}
 	}
 	if b.Verifier != nil {
@@ -120,8 +121,24 @@ func (d *drive) see(b *binding, c *consumerState, key Key) sight {
 	return s
 }
 
+// window is when something has to be seen to be news.
+type window struct {
+	since time.Time     // it was told by then
+	asked time.Time     // and we asked then
+	skew  time.Duration // of other clocks
+}
+
+// fresh reports whether what was seen at a time can only have been seen after the deployment: at our question, or late enough by
+// a clock that is ahead of ours.
+func (w window) fresh(at, now time.Time) bool {
+	if !at.Before(w.asked) && !at.After(now) {
+		return !at.Before(w.since)
+	}
+	return !at.Before(w.since.Add(w.skew))
+}
+
 // judge reads what the instances of a consumer were seen using. No instances is no evidence.
-func (s *sight) judge(instances []Instance, key Key, since time.Time, shared bool) {
+func (s *sight) judge(instances []Instance, key Key, w window, shared bool) {
 	if s.ObserveErr != nil || len(instances) == 0 {
 		return
 	}
@@ -135,7 +152,7 @@ func (s *sight) judge(instances []Instance, key Key, since time.Time, shared boo
 			s.AsOf = at
 		}
 		switch {
-		case at.Before(since):
+		case !w.fresh(at, now):
 			s.Stale = true // whatever it used then
 		case !uses(i.Key, key, shared):
 			s.Elsewhere = append(s.Elsewhere, i.Name)

@@ -116,6 +116,9 @@ func (i *inspection) store() error {
 	case driftUnknown, driftPutBack, driftRestored:
 		i.finding(Drift, "", "the next Advance says what can be done", "the store is not as the journal expects")
 	}
+	if n := len(i.reg.Bindings); len(doc.Keys) == 0 && i.st.Current == 0 && i.st.Run == nil && n > 0 {
+		i.finding(UnknownKey, "", "if they run already, put the key that they use into the store (store.Seed) before the first rotation", "the store holds no key, and %d consumers are bound: what they may be using is in no record", n)
+	}
 	key := doc.Key(RoleCurrent)
 	if key.IsZero() {
 		return nil

@@ -6,6 +6,7 @@ package rotation_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -226,6 +227,32 @@ func TestWhoseKeyItIs(t *testing.T) {
 		_, err := w.provider.Issue(t.Context(), rotation.IssueRequest{Name: name + "-v2-v1-abcdef"})
 		require.NoError(t, err)
 		found, err := w.rotator().Inspect(t.Context(), name)
+		require.NoError(t, err)
+		require.Empty(t, found)
+	})
+}
+
+// Somebody forgot to seed the key that consumers use: they are told before and when the first one is made.
+func TestAKeyThatWasNeverSeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.store = rotationtest.NewStore()
+		w.cfg.Store = w.store
+		heard := &gazette{}
+		w.cfg.Sinks = []rotation.Sink{heard}
+		r := w.rotator()
+		found, err := r.Inspect(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, []string{"unknown-key"}, findings(found))
+		require.Contains(t, found[0].Action, "store.Seed")
+		_, err = r.Advance(t.Context(), name)
+		require.NoError(t, err)
+		began := heard.all()[0]
+		require.Equal(t, rotation.EventBegan, began.Kind)
+		require.Equal(t, slog.LevelWarn, began.Level)
+		require.Contains(t, began.Text, "store.Seed")
+		w.ends(r)
+		found, err = r.Inspect(t.Context(), name)
 		require.NoError(t, err)
 		require.Empty(t, found)
 	})

@@ -222,6 +222,59 @@ func (r Record) String() string {
 	return b.String()
 }
 
+// String is the status for people: where the credential stands, what it waits for and who can answer. Record.String of Open
+// and Last tells more.
+func (s Status) String() string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-12s%s\n", label, fmt.Sprintf(format, args...))
+	}
+	if s.Generation == 0 {
+		fmt.Fprintf(&b, "%s: no key yet\n", s.Credential)
+	} else {
+		fmt.Fprintf(&b, "%s: generation %d, issued %s, due %s\n", s.Credential, s.Generation, cmp.Or(when(s.IssuedAt), "nobody knows when"), cmp.Or(when(s.Due), "now"))
+	}
+	if !s.HeldUntil.IsZero() {
+		line("held", "until %s", when(s.HeldUntil))
+	}
+	if o := s.Open; o != nil {
+		line("open", "%s rotation to generation %d, in phase %s, began %s", o.Strategy, o.Generation, o.Phase, when(o.BeganAt))
+		if o.Problem != nil {
+			line("problem", "%s", o.Problem)
+		}
+	}
+	for _, n := range s.Needs {
+		line("waits for", "%s", n.text())
+	}
+	for _, d := range s.Debts {
+		line("debt", "%s since %s (%s)", d.Key, when(d.Since), d.ID)
+		if d.Problem != nil {
+			line("", "%s", d.Problem)
+		}
+	}
+	if l := s.Last; l != nil {
+		line("last", "%s rotation to generation %d, %s at %s", l.Strategy, l.Generation, l.Outcome, when(l.EndedAt))
+	}
+	line("next look", "%s", when(s.Next))
+	return b.String()
+}
+
+// text is one need on one line, with the answers that it takes.
+func (n Need) text() string {
+	text := n.Text
+	if !n.Until.IsZero() {
+		text += ", until " + when(n.Until)
+	}
+	if len(n.Verbs) > 0 {
+		var verbs []string
+		for _, v := range n.Verbs {
+			verbs = append(verbs, string(v))
+		}
+		text += fmt.Sprintf(" (%s: %s)", n.ID, strings.Join(verbs, ", "))
+	}
+	return text
+}
+
 func (r Record) writeConsumers(b *strings.Builder) {
 	for i, c := range r.Consumers {
 		if i == 0 {

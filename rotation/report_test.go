@@ -161,6 +161,8 @@ func TestStatusJSON(t *testing.T) {
 		HeldUntil: after(time.Hour), Next: after(time.Minute),
 	}
 	golden(t, "status-json", indented(t, st))
+	golden(t, "status", st.String())
+	golden(t, "status-empty", rotation.Status{Credential: "a", Next: day1}.String())
 	var again rotation.Status
 	require.NoError(t, json.Unmarshal([]byte(indented(t, st)), &again))
 	require.Equal(t, indented(t, st), indented(t, again))

@@ -26,6 +26,8 @@ func TestSightJudge(t *testing.T) {
 		"one that moved":                {seen: []Instance{{Key: on, AsOf: now}}, onTarget: true, moved: 1},
 		"without a time, it is now":     {seen: []Instance{{Key: on}}, onTarget: true, moved: 1},
 		"one elsewhere":                 {seen: []Instance{{Key: off, AsOf: now}}, elsewhere: 1},
+		"a clock that may be ahead":     {seen: []Instance{{Key: on, AsOf: now.Add(-56 * time.Second)}}, stale: true},
+		"a clock that is not so wrong":  {seen: []Instance{{Key: on, AsOf: now.Add(-54 * time.Second)}}, onTarget: true, moved: 1},
 		"seen before it was told":       {seen: []Instance{{Key: on, AsOf: old}}, stale: true},
 		"half of them":                  {seen: []Instance{{Key: on, AsOf: now}, {Key: off, AsOf: now}}, moved: 1, elsewhere: 1},
 		"one of three is stale":         {seen: []Instance{{Key: on, AsOf: now}, {Key: on, AsOf: old}, {Key: on, AsOf: now}}, stale: true, moved: 2},
@@ -36,14 +38,18 @@ func TestSightJudge(t *testing.T) {
 		"all of them, at several times": {seen: []Instance{{Key: on, AsOf: now}, {Key: on, AsOf: now.Add(time.Second)}}, onTarget: true, moved: 2},
 	} {
 		s := sight{ObserveErr: c.err}
-		s.judge(c.seen, key, now.Add(-time.Minute), false)
+		s.judge(c.seen, key, window{now.Add(-time.Minute), now, 5 * time.Second}, false)
 		require.Equal(t, c.onTarget, s.OnTarget, what)
 		require.Equal(t, c.stale, s.Stale, what)
 		require.Equal(t, c.moved, s.Moved, what)
 		require.Len(t, s.Elsewhere, c.elsewhere, what)
 	}
+	w := window{now, now, 5 * time.Second}
+	require.True(t, w.fresh(now, now), "seen at our question, right after the deployment")
+	require.False(t, w.fresh(now.Add(time.Second), now), "a clock that is ahead shows what it saw before as later")
+	require.True(t, w.fresh(now.Add(6*time.Second), now.Add(7*time.Second)))
 	s := sight{}
-	s.judge([]Instance{{Key: on, AsOf: now}, {Key: on, AsOf: old}}, key, time.Time{}, false)
+	s.judge([]Instance{{Key: on, AsOf: now}, {Key: on, AsOf: old}}, key, window{}, false)
 	require.Equal(t, old, s.AsOf, "the oldest counts")
 }
 

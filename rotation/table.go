@@ -109,7 +109,11 @@ func (d *drive) open(s Strategy, generation int, reason, trigger string) {
 	if reason != "" {
 		text += ": " + reason
 	}
-	d.emit(Event{Kind: EventBegan, Text: text})
+	unknown := st.Current == 0 && len(d.reg.Bindings) > 0
+	if unknown { // nobody need have forgotten anything: a new service has no key before its first
+		text += "; the store held no key: one that the consumers use already is not known here, and nothing will end it (store.Seed would have named it)"
+	}
+	d.emit(Event{Kind: EventBegan, Level: levelOf(unknown), Text: text})
 }
 
 // dueReason is why a rotation begins by itself.

@@ -24,8 +24,11 @@ func FuzzHealth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, page, field, value string) {
 		status = 200 + max(status%400, -status%400)
 		h := health(status, page)
-		h.KeyID, h.Instance = field, field
+		h.KeyID = field
 		seen, err := h.Observe(t.Context())
+		h.Instance = field
+		named, nameErr := h.Observe(t.Context())
+		require.Equal(t, err == nil, nameErr == nil)
 		h.KeyID, h.Instance, h.Expect = "", "", map[string]string{field: value}
 		well := h.Verify(t.Context(), key)
 		if well != nil && !strings.Contains(field+value, canary) {
@@ -47,7 +50,8 @@ func FuzzHealth(f *testing.F) {
 			require.Equal(t, rotation.Key{ID: seen[0].Key.ID}, seen[0].Key)
 			require.NotEmpty(t, seen[0].Key.ID)
 			require.LessOrEqual(t, len(seen[0].Key.ID), 256)
-			require.Equal(t, seen[0].Key.ID, seen[0].Name)
+			require.Equal(t, "example.com", seen[0].Name)
+			require.Equal(t, seen[0].Key.ID, named[0].Name)
 			require.Equal(t, value == seen[0].Key.ID, well == nil, "%q and %q", value, seen[0].Key.ID)
 		}
 		for _, err := range []error{well, err} {
@@ -58,23 +62,34 @@ func FuzzHealth(f *testing.F) {
 	})
 }
 
-// found puts value into a page under the path field.
+// found puts value into pages under the path field: as the names of it, as one name with dots, which comes first, and as a number
+// if it is one.
 func found(t *testing.T, field, value string) {
 	if !utf8.ValidString(field) || !utf8.ValidString(value) {
 		return // JSON holds no such text
 	}
-	var page any = value
-	names := strings.Split(field, ".")
-	for i := len(names) - 1; i >= 0; i-- {
-		page = map[string]any{names[i]: page}
+	nested := func(v any) map[string]any {
+		names := strings.Split(field, ".")
+		for i := len(names) - 1; i > 0; i-- {
+			v = map[string]any{names[i]: v}
+		}
+		return map[string]any{names[0]: v}
 	}
-	data, err := json.Marshal(page)
-	require.NoError(t, err)
-	h := health(http.StatusOK, string(data))
-	h.Expect = map[string]string{field: value}
-	require.NoError(t, h.Verify(t.Context(), key), "%s", data)
-	h.Expect = map[string]string{field: value + "."}
-	require.Error(t, h.Verify(t.Context(), key), "%s", data)
+	both := nested("another " + value)
+	both[field] = value
+	pages := []any{nested(value), both}
+	if value != "" && strings.Trim(value, "-+.eE0123456789") == "" && json.Valid([]byte(value)) {
+		pages = append(pages, nested(json.RawMessage(value)))
+	}
+	for _, page := range pages {
+		data, err := json.Marshal(page)
+		require.NoError(t, err)
+		h := health(http.StatusOK, string(data))
+		h.Expect = map[string]string{field: value}
+		require.NoError(t, h.Verify(t.Context(), key), "%s", data)
+		h.Expect = map[string]string{field: value + "."}
+		require.Error(t, h.Verify(t.Context(), key), "%s", data)
+	}
 }
 
 func health(status int, page string) verify.Health {

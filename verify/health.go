@@ -46,7 +46,8 @@ var (
 
 // Verify returns nil if the consumer is well: a 2xx answer in which every field of Expect is what it should be. If the page
 // tells which key is in use (KeyID, Generation) and it is not key, the consumer may be well but not with that key:
-// rotation.ErrNotYet. A page that refuses this caller (401, 403) is rotation.ErrDenied. No other sentinel is used.
+// rotation.ErrNotYet. A zero key is an error then: nothing can be said of it. A page that refuses this caller (401, 403) is
+// rotation.ErrDenied. No other sentinel is used.
 func (h Health) Verify(ctx context.Context, key rotation.Key) error {
 	page, err := h.fetch(ctx)
 	if err != nil {
@@ -64,6 +65,8 @@ func (h Health) Verify(ctx context.Context, key rotation.Key) error {
 	switch {
 	case err != nil:
 		return err
+	case key.IsZero():
+		return h.problem("there is no key to compare with the one in use")
 	case seen.ID != "" && key.ID != "" && seen.ID != key.ID,
 		seen.Generation != 0 && key.Generation != 0 && seen.Generation != key.Generation:
 		return h.problem("another key is in use", rotation.ErrNotYet)

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/handover-go/handover/internal/journaltest"
 	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
 )
 
 // place is where a journal lies. Every open is a pool of its own, as another process has it.
@@ -90,22 +92,17 @@ func migrated(t testing.TB, p place, db *sql.DB) *journal.SQL {
 	return j
 }
 
-// opened remembers the place, to open it again.
-type opened struct {
-	*journal.SQL
-	place place
-}
-
+// contract runs the suite for journals, and what package journal promises beside it.
 func contract(t *testing.T, newPlace func(testing.TB) place) {
-	journaltest.Run(t, journaltest.Setup{
-		Open: func(t *testing.T) rotation.Journal {
-			p := newPlace(t)
-			return opened{migrated(t, p, p.open(t)), p}
-		},
-		Reopen: func(t *testing.T, j rotation.Journal) rotation.Journal {
-			p := j.(opened).place
-			return opened{p.journal(p.open(t)), p}
-		},
+	p := newPlace(t)
+	t.Run("suite", rotationtest.JournalSuite{
+		Journal: migrated(t, p, p.open(t)), Name: "conformance",
+		Entries: 3000, // three pages of the index
+		Reopen:  func(context.Context) (rotation.Journal, error) { return p.journal(p.open(t)), nil },
+	}.Run)
+	journaltest.Run(t, func(t *testing.T) rotation.Journal {
+		p := newPlace(t)
+		return migrated(t, p, p.open(t))
 	})
 }
 
@@ -118,13 +115,15 @@ func TestSQLite(t *testing.T) {
 // TestSQLiteOneConnection has a pool that would lock up if one statement waited for another.
 func TestSQLiteOneConnection(t *testing.T) {
 	t.Parallel()
-	journaltest.Run(t, journaltest.Setup{Open: func(t *testing.T) rotation.Journal {
+	open := func(t *testing.T) rotation.Journal {
 		db := openDB(t, "sqlite", ":memory:")
 		db.SetMaxOpenConns(1)
 		j := journal.NewSQLite(db, "order") // a word of SQL
 		require.NoError(t, j.Migrate(t.Context()))
 		return j
-	}})
+	}
+	t.Run("suite", rotationtest.JournalSuite{Journal: open(t), Name: "conformance"}.Run)
+	journaltest.Run(t, open)
 }
 
 func TestPostgres(t *testing.T) {

@@ -1,52 +1,31 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package journaltest has the tests that every journal of package journal has to pass: the clauses of rotation.Journal and
-// what package journal promises beside them. It is for the tests of this repository; users have rotationtest.
+// Package journaltest has tests of what every journal of package journal promises beside the contract of rotation.Journal,
+// which rotationtest.JournalSuite proves. It is for the tests of this repository.
 package journaltest
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/handover-go/handover/rotation"
 )
 
-// Setup makes journals to test.
-type Setup struct {
-	// Open returns an empty journal. Required.
-	Open func(t *testing.T) rotation.Journal
-	// Reopen returns another journal over what j has written, as another process would. Nil: it cannot be done.
-	Reopen func(t *testing.T, j rotation.Journal) rotation.Journal
-}
-
-// Run runs every test.
-func Run(t *testing.T, s Setup) {
-	for name, test := range map[string]func(*testing.T, Setup){
-		"J1/absent":      testAbsent,
-		"J1/round trip":  testRoundTrip,
-		"J1/names":       testNames,
-		"J2/create only": testCreateOnly,
-		"J2/revisions":   testRevisions,
-		"J2/race":        testRace,
-		"J2/durable":     testDurable,
-		"J2/own copy":    testOwnCopy,
-		"J2/bad entries": testBadEntries,
-		"J3/order":       testOrder,
-		"J3/limit":       testLimit,
-		"J3/never":       testNever,
-		"J3/moved":       testMoved,
-		"J3/names":       testDueNames,
-		"J3/foreign":     testForeign,
-		"J3/pages":       testPages,
-		"times":          testTimes,
-		"saved at":       testSavedAt,
-		"cancelled":      testCancelled,
+// Run runs every test, each in an empty journal that open makes.
+func Run(t *testing.T, open func(t *testing.T) rotation.Journal) {
+	for name, test := range map[string]func(*testing.T, rotation.Journal){
+		"nil":         testNil,
+		"bad entries": testBadEntries,
+		"ties":        testTies,
+		"times":       testTimes,
+		"saved at":    testSavedAt,
+		"cancelled":   testCancelled,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, s) })
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
 
@@ -71,152 +50,38 @@ func save(t *testing.T, j rotation.Journal, e rotation.Entry) {
 	}
 }
 
-func conflict(t *testing.T, j rotation.Journal, e rotation.Entry) {
+func wantDue(t *testing.T, j rotation.Journal, names []string, before time.Time, limit int, expected ...string) {
 	t.Helper()
-	before := load(t, j, e.Credential)
-	if err := j.Save(t.Context(), e); !errors.Is(err, rotation.ErrConflict) {
-		t.Errorf("Save(%q, revision %d) = %v, want ErrConflict", e.Credential, e.Revision, err)
+	due, err := j.Due(t.Context(), names, before, limit)
+	if err != nil {
+		t.Fatalf("Due: %v", err)
 	}
-	if after := load(t, j, e.Credential); !same(before, after) || !before.SavedAt.Equal(after.SavedAt) {
-		t.Errorf("a Save that failed changed %+v into %+v", before, after)
+	var got []string
+	for _, e := range due {
+		got = append(got, e.Credential)
 	}
-}
-
-// same compares all but SavedAt.
-func same(a, b rotation.Entry) bool {
-	return a.Credential == b.Credential && a.Revision == b.Revision && a.Due.Equal(b.Due) && bytes.Equal(a.Data, b.Data)
-}
-
-func want(t *testing.T, j rotation.Journal, e rotation.Entry) {
-	t.Helper()
-	if got := load(t, j, e.Credential); !same(got, e) {
-		t.Errorf("Load(%q) = %+v, want %+v", e.Credential, got, e)
+	if !slices.Equal(got, expected) {
+		t.Errorf("Due returned %q, want %q", got, expected)
 	}
 }
 
-func testAbsent(t *testing.T, s Setup) {
-	j := s.Open(t)
-	save(t, j, rotation.Entry{Credential: "b", Data: []byte("x")})
-	for _, name := range []string{"a", "b/handover", "B", "handover/installation"} {
-		e := load(t, j, name)
-		if e.Credential != "" || e.Revision != 0 || !e.Due.IsZero() || !e.SavedAt.IsZero() || e.Data != nil {
-			t.Errorf("Load(%q) = %+v, want a zero Entry", name, e)
-		}
-	}
-}
-
-func testRoundTrip(t *testing.T, s Setup) {
-	j := s.Open(t)
-	all := make([]byte, 256)
-	for i := range all {
-		all[i] = byte(i)
-	}
-	for name, data := range map[string][]byte{"bytes": all, "nil": nil, "empty": {}, "big": bytes.Repeat(all, 4000)} {
+// testNil has empty Data, which comes back as nil; so does that of an absent entry.
+func testNil(t *testing.T, j rotation.Journal) {
+	for name, data := range map[string][]byte{"nil": nil, "empty": {}} {
 		save(t, j, rotation.Entry{Credential: name, Due: base, Data: data})
-		want(t, j, rotation.Entry{Credential: name, Revision: 1, Due: base, Data: data})
-		if len(data) == 0 && load(t, j, name).Data != nil {
-			t.Errorf("%s Data did not come back as nil", name)
-		}
 	}
-}
-
-func testNames(t *testing.T, s Setup) {
-	j := s.Open(t)
-	names := []string{"a", "A", "a/b", "a'b\"c", "a b", "zażółć-鍵", "%_?$1", "handover/incident/42"}
-	for n, name := range names {
-		save(t, j, rotation.Entry{Credential: name, Due: after(n), Data: []byte(name)})
-	}
-	for n, name := range names {
-		want(t, j, rotation.Entry{Credential: name, Revision: 1, Due: after(n), Data: []byte(name)})
-	}
-	wantDue(t, j, names, after(100), 100, names...)
-}
-
-func testCreateOnly(t *testing.T, s Setup) {
-	j := s.Open(t)
-	conflict(t, j, rotation.Entry{Credential: "a", Revision: 1})
-	save(t, j, rotation.Entry{Credential: "a", Due: base, Data: []byte("one")})
-	conflict(t, j, rotation.Entry{Credential: "a", Data: []byte("two")})
-	want(t, j, rotation.Entry{Credential: "a", Revision: 1, Due: base, Data: []byte("one")})
-}
-
-func testRevisions(t *testing.T, s Setup) {
-	j := s.Open(t)
-	for n := range 5 {
-		save(t, j, rotation.Entry{Credential: "a", Revision: int64(n), Due: after(n), Data: []byte{byte(n)}})
-		want(t, j, rotation.Entry{Credential: "a", Revision: int64(n) + 1, Due: after(n), Data: []byte{byte(n)}})
-		for _, stale := range []int64{0, int64(n), int64(n) + 2} {
-			conflict(t, j, rotation.Entry{Credential: "a", Revision: stale, Data: []byte("stale")})
-		}
-	}
-	save(t, j, rotation.Entry{Credential: "b"}) // each credential counts for itself
-	want(t, j, rotation.Entry{Credential: "b", Revision: 1})
-}
-
-// testRace lets many writers at each revision: one of them wins, the others get a conflict and nothing else.
-func testRace(t *testing.T, s Setup) {
-	j := s.Open(t)
-	const writers, revisions = 16, 8
-	for revision := range int64(revisions) {
-		results := make(chan error)
-		start := make(chan struct{})
-		for writer := range writers {
-			go func() {
-				<-start
-				e := rotation.Entry{Credential: "a", Revision: revision, Due: base, Data: []byte{byte(writer)}}
-				results <- j.Save(context.Background(), e)
-			}()
-		}
-		close(start)
-		winners := 0
-		for range writers {
-			switch err := <-results; {
-			case err == nil:
-				winners++
-			case !errors.Is(err, rotation.ErrConflict):
-				t.Errorf("Save at revision %d: %v", revision, err)
-			}
-		}
-		if got := load(t, j, "a").Revision; winners != 1 || got != revision+1 {
-			t.Fatalf("revision %d: %d writers won and the stored revision is %d", revision, winners, got)
-		}
-	}
-}
-
-func testDurable(t *testing.T, s Setup) {
-	if s.Reopen == nil {
-		t.Skip("it does not outlive the process")
-	}
-	j := s.Open(t)
-	save(t, j, rotation.Entry{Credential: "a", Due: base, Data: []byte("one")})
-	save(t, j, rotation.Entry{Credential: "a", Revision: 1, Due: after(1), Data: []byte("two")})
-	savedAt := load(t, j, "a").SavedAt
-	again := s.Reopen(t, j)
-	want(t, again, rotation.Entry{Credential: "a", Revision: 2, Due: after(1), Data: []byte("two")})
-	if got := load(t, again, "a").SavedAt; !got.Equal(savedAt) {
-		t.Errorf("SavedAt was %v and is %v", savedAt, got)
-	}
-	wantDue(t, again, []string{"a"}, after(2), 1, "a")
-	save(t, again, rotation.Entry{Credential: "a", Revision: 2})
-	conflict(t, j, rotation.Entry{Credential: "a", Revision: 2})
-}
-
-func testOwnCopy(t *testing.T, s Setup) {
-	j := s.Open(t)
-	data := []byte("one")
-	save(t, j, rotation.Entry{Credential: "a", Due: base, Data: data})
-	data[0] = 'X'
-	load(t, j, "a").Data[1] = 'X'
-	due, err := j.Due(t.Context(), []string{"a"}, after(1), 1)
-	if err != nil || len(due) != 1 {
+	due, err := j.Due(t.Context(), []string{"empty", "nil"}, after(1), 2)
+	if err != nil || len(due) != 2 {
 		t.Fatalf("Due = %v, %v", due, err)
 	}
-	due[0].Data[2] = 'X'
-	want(t, j, rotation.Entry{Credential: "a", Revision: 1, Due: base, Data: []byte("one")})
+	for _, e := range append(due, load(t, j, "nil"), load(t, j, "empty"), load(t, j, "absent")) {
+		if e.Data != nil {
+			t.Errorf("Data of %q did not come back as nil", e.Credential)
+		}
+	}
 }
 
-func testBadEntries(t *testing.T, s Setup) {
-	j := s.Open(t)
+func testBadEntries(t *testing.T, j rotation.Journal) {
 	for _, e := range []rotation.Entry{
 		{Credential: ""},
 		{Credential: "a\x00b"},
@@ -233,5 +98,64 @@ func testBadEntries(t *testing.T, s Setup) {
 			t.Errorf("Load(%q) did not fail", name)
 		}
 		wantDue(t, j, []string{name}, after(1), 1)
+	}
+}
+
+// testTies has entries that are due at the same time: their names decide, byte by byte.
+func testTies(t *testing.T, j rotation.Journal) {
+	for name, n := range map[string]int{"a": 5, "b": 1, "c": 3, "d": 3, "B": 3, "ż": 3, "e": 4} {
+		save(t, j, rotation.Entry{Credential: name, Due: after(n), Data: []byte(name)})
+	}
+	names := []string{"ż", "e", "d", "c", "b", "a", "B"}
+	wantDue(t, j, names, after(100), 10, "b", "B", "c", "d", "ż", "e", "a")
+	wantDue(t, j, names, after(100), 3, "b", "B", "c")
+	for n := range 600 { // so many that they are not asked for one by one
+		names = append(names, "without-entry-"+time.Duration(n).String())
+	}
+	wantDue(t, j, names, after(100), 10, "b", "B", "c", "d", "ż", "e", "a")
+	wantDue(t, j, names, after(100), 3, "b", "B", "c")
+}
+
+func testTimes(t *testing.T, j rotation.Journal) {
+	first, last := time.Unix(0, -1<<63), time.Unix(0, 1<<63-1)
+	for name, c := range map[string]struct{ due, want time.Time }{
+		"nanoseconds": {base, base},
+		"1970":        {time.Unix(0, 0), time.Unix(0, 0)},
+		"before 1970": {time.Unix(-1, 999), time.Unix(-1, 999)},
+		"first":       {first, first},
+		"last":        {last, last},
+		"too early":   {time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), first},
+		"too late":    {time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC), last},
+	} {
+		save(t, j, rotation.Entry{Credential: name, Due: c.due})
+		got := load(t, j, name).Due
+		if !got.Equal(c.want) || got.Location() != time.UTC {
+			t.Errorf("%s: Due %v came back as %v", name, c.due, got)
+		}
+	}
+	wantDue(t, j, []string{"nanoseconds"}, base, 1)
+	wantDue(t, j, []string{"nanoseconds"}, base.Add(time.Nanosecond), 1, "nanoseconds")
+	wantDue(t, j, []string{"1970", "before 1970", "last"}, base, 9, "before 1970", "1970")
+}
+
+func testSavedAt(t *testing.T, j rotation.Journal) {
+	save(t, j, rotation.Entry{Credential: "a", Due: base, SavedAt: base})
+	at := load(t, j, "a").SavedAt
+	if age := time.Since(at).Abs(); age > time.Hour || at.Location() != time.UTC {
+		t.Errorf("SavedAt is %v, want the time of Save in UTC", at)
+	}
+}
+
+func testCancelled(t *testing.T, j rotation.Journal) {
+	save(t, j, rotation.Entry{Credential: "a", Due: base})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, loadErr := j.Load(ctx, "a")
+	_, dueErr := j.Due(ctx, []string{"a"}, after(1), 1)
+	saveErr := j.Save(ctx, rotation.Entry{Credential: "a", Revision: 1})
+	for _, err := range []error{loadErr, dueErr, saveErr} {
+		if !errors.Is(err, context.Canceled) || errors.Is(err, rotation.ErrConflict) {
+			t.Errorf("with a cancelled context: %v", err)
+		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/handover-go/handover/issuer/kosli"
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
@@ -89,4 +91,26 @@ func TestIssuerSuite(t *testing.T) {
 	rotates.Grace = time.Hour
 	t.Run("rotate with grace", rotationtest.IssuerSuite{Issuer: rotates, Verifier: i}.Run)
 	t.Run("rotate a key that was there", rotationtest.IssuerSuite{Issuer: rotates, Verifier: i, Current: byHand}.Run)
+}
+
+func TestVerifierSuite(t *testing.T) {
+	server := httptest.NewServer(&account{keys: map[string]map[string]any{}})
+	t.Cleanup(server.Close)
+	i := kosli.Issuer{Org: "acme", ServiceAccount: "ci", BaseURL: server.URL, Client: &http.Client{Transport: admin{}}}
+	var keys [2]rotation.Key
+	for n := range keys {
+		key, err := i.Issue(t.Context(), rotation.IssueRequest{Name: fmt.Sprintf("ci-v%d", n)})
+		require.NoError(t, err)
+		keys[n] = key
+	}
+	require.NoError(t, i.Revoke(t.Context(), keys[0]))
+	suite := rotationtest.VerifierSuite{Verifier: i, Live: keys[1], Dead: keys[0]}
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusBadGateway} {
+		broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(broken.Close)
+		down := i
+		down.BaseURL = broken.URL
+		suite.Down = append(suite.Down, down)
+	}
+	suite.Run(t)
 }

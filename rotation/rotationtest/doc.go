@@ -9,9 +9,10 @@
 // goes wrong with them, and when. They are safe for concurrent use, start no goroutines, and use the real clock: in a
 // testing/synctest bubble a soak of 48 hours takes no time.
 //
-// The suites prove what can be seen from outside. [IssuerSuite], [StoreSuite] and [ConsumerSuite] have one subtest for each clause of their
-// interface, of the same name, and one for each optional ability that the implementation has. Check is the same without a
-// test, for a service that wants to know at its start, or for a synctest bubble.
+// The suites prove what can be seen from outside. [IssuerSuite], [StoreSuite], [ConsumerSuite], [VerifierSuite] and
+// [JournalSuite] have one subtest for each clause of their interface, of the same name, and one for each optional ability that
+// the implementation has. Check is the same without a test, for a service that wants to know at its start, or for a synctest
+// bubble.
 //
 // This package is for tests: it imports package testing. It needs nothing outside the standard library.
 package rotationtest

@@ -13,7 +13,8 @@ func names(clauses []clause) []string {
 	return out
 }
 
-func (s IssuerSuite) Clauses() []string { return names(s.clauses()) }
-func (s StoreSuite) Clauses() []string  { return names(s.clauses()) }
-
+func (s IssuerSuite) Clauses() []string   { return names(s.clauses()) }
+func (s StoreSuite) Clauses() []string    { return names(s.clauses()) }
 func (s ConsumerSuite) Clauses() []string { return names(s.clauses()) }
+func (s VerifierSuite) Clauses() []string { return names(s.clauses()) }
+func (s JournalSuite) Clauses() []string  { return names(s.clauses()) }

@@ -34,6 +34,8 @@ func TestClausesAreThoseOfTheInterfaces(t *testing.T) {
 	assert.Equal(t, append(written("S"), "Names"), rotationtest.StoreSuite{}.Clauses())
 	assert.Equal(t, append(written("C"), "Errors", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate"),
 		rotationtest.ConsumerSuite{}.Clauses())
+	assert.Equal(t, append(written("J"), "SavedAt", "Conditional", "Identity", "Check"), rotationtest.JournalSuite{}.Clauses())
+	assert.Equal(t, append(written("V"), "Errors", "Observe", "Identity", "Check"), rotationtest.VerifierSuite{}.Clauses())
 }
 
 func TestIssuerSuiteRun(t *testing.T) {
