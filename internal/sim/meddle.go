@@ -194,6 +194,9 @@ func (w *World) edit(what Trouble) {
 		w.prefers = rotation.VerbAdopt
 	}
 	w.tell("a person edits the store")
+	if m := w.provider.byValue(doc.Key(rotation.RoleCurrent).Secret); m != nil && !m.exists(time.Now()) {
+		w.oracle.handmade[m] = true // whoever reads the store has a dead key now
+	}
 	w.vault.put(doc)
 }
 
@@ -241,7 +244,11 @@ func (w *World) register(more bool) {
 	if more {
 		s := newService(w, len(w.services), Pushed)
 		w.services = append(w.services, s)
-		s.hold(s.instances[0], w.seeded.answer())
+		if k := w.seeded; k.exists(time.Now()) {
+			s.hold(s.instances[0], k.answer()) // from an old file
+		} else {
+			s.hold(s.instances[0], w.vault.served())
+		}
 	} else {
 		s := w.services[len(w.services)-1]
 		s.hidden = true

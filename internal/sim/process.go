@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -164,6 +165,13 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		return fmt.Errorf("simulated: a bad edge: %w", rotation.ErrRejected)
 	case Refused:
 		return fmt.Errorf("simulated: %w", rotation.ErrNotIssued)
+	}
+	if o := opOf(f.Label); o == opRevoke || o == opDisable {
+		w.locked(func() { // a kill that is under way cannot know what somebody does beside it
+			if m := w.labelled(strings.TrimPrefix(f.Label, string(o)+" ")); m != nil {
+				w.oracle.excused[m] = "an intervention beside the kill"
+			}
+		})
 	}
 	w.meddle(ctx, p, f.Trouble)
 	time.Sleep(time.Second) // the call is under way while it happens

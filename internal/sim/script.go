@@ -124,7 +124,8 @@ func (w *World) live(ctx context.Context, p *process, s Script, from time.Durati
 func (w *World) finished(st rotation.Status, s Script) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.begun(st) && st.Open == nil && (st.Last != nil || w.oracle.tampered && time.Since(w.meddledAt) > 3*24*time.Hour) && len(st.Debts) == 0 && w.pending == 0 {
+	over := s.begun(st) && st.Last != nil || w.oracle.tampered && time.Since(w.meddledAt) > 3*24*time.Hour // nobody remembers
+	if over && st.Open == nil && len(st.Debts) == 0 && w.pending == 0 {
 		w.stop()
 	}
 }
@@ -255,8 +256,9 @@ func (w *World) verdict(s Script) {
 	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
-	if current != nil && o.handmade[current] && w.meddledAt.After(w.last.Last.EndedAt.Add(-time.Minute)) {
-		return // the store was changed when nobody looked any more: that is for Inspect
+	last := w.last.Last
+	if current != nil && o.handmade[current] && (w.meddledAt.After(last.EndedAt.Add(-time.Minute)) || !last.RevokedAt.IsZero() && w.meddledAt.After(last.RevokedAt.Add(-time.Minute))) {
+		return // it was changed when nobody looked any more: that is for Inspect
 	}
 	if current == nil || !p.everywhere(current) {
 		o.broken("law 3", "at the end the store serves %v, which is not accepted", w.vault.served())
