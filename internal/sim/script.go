@@ -56,7 +56,7 @@ func (w *World) declare(p *process, in rotation.Incident) {
 	w.tell("%s reports %s", p.name, in.Reference)
 	known := bytes.Contains(p.journal.entries[credential].Data, []byte(in.Reference))
 	for _, m := range w.provider.keys {
-		named := len(in.Credentials) > 0 && !known
+		named := len(in.Credentials) > 0 && !known && !w.oracle.tampered
 		for _, leak := range in.Keys {
 			named = named || leak.KeyID == m.key.ID && m.exists(time.Now())
 		}

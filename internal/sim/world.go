@@ -90,6 +90,9 @@ func newWorld(s Setting, plan Schedule) *World {
 		c.brittle = s.Brittle && i == len(s.Services)-1
 		w.services = append(w.services, c)
 		c.seed(w.seeded.answer())
+		if c.brittle {
+			w.in(repaired, func() { c.brittle = false }) // somebody mends it, long after the roll-back
+		}
 		if kind == Job {
 			w.mu.Lock()
 			w.in(70*time.Second, c.runJobs)
@@ -98,6 +101,9 @@ func newWorld(s Setting, plan Schedule) *World {
 	}
 	return w
 }
+
+// repaired is when a service that breaks with a new key is mended.
+const repaired = time.Hour
 
 // settle is how long a call that was given up may still land.
 func (w *World) settle() time.Duration {
