@@ -168,7 +168,7 @@ func (w *World) edit(what Trouble) {
 			return
 		}
 		m := w.provider.byHand(false)
-		w.oracle.handmade[m] = true
+		w.oracle.handmade[m], m.person = true, true
 		if what == DeadKey {
 			m.gone = m.since
 			w.atOnce = true
@@ -197,7 +197,9 @@ func (w *World) edit(what Trouble) {
 	if m := w.provider.byValue(doc.Key(rotation.RoleCurrent).Secret); m != nil && !m.exists(time.Now()) {
 		w.oracle.handmade[m] = true // whoever reads the store has a dead key now
 	}
+	w.oracle.byHand = true
 	w.vault.put(doc)
+	w.oracle.byHand = false
 }
 
 // rewind makes the journal what it was, or nothing. The caller holds the lock.

@@ -78,6 +78,10 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 		w.mu.Unlock()
 		return errDead
 	}
+	if time.Now().Before(w.down[o.system()]) {
+		w.mu.Unlock()
+		return injected{what: "down"}
+	}
 	w.counts[label]++
 	point := Point{label, w.counts[label]}
 	p.calls++
@@ -161,6 +165,20 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		w.mu.Unlock()
 		time.Sleep(d)
 		return act()
+	case Lies:
+		w.locked(func() { w.lied = true })
+		return nil
+	case Down:
+		w.locked(func() {
+			o := opOf(f.Label)
+			d := time.Hour
+			if o == opDeliver {
+				d = 48 * time.Hour
+			}
+			w.down[o.system()] = time.Now().Add(d)
+			w.outage = true
+		})
+		return injected{what: "down"}
 	case Rejects:
 		return fmt.Errorf("simulated: a bad edge: %w", rotation.ErrRejected)
 	case Refused:

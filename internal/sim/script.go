@@ -52,7 +52,7 @@ func emergency(in rotation.Incident) func(context.Context, *process) error {
 func (w *World) declare(p *process, in rotation.Incident) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.emergency = true
+	w.emergency, w.revokeFirst = true, in.RevokeFirst
 	w.tell("%s reports %s", p.name, in.Reference)
 	known := bytes.Contains(p.journal.entries[credential].Data, []byte(in.Reference))
 	for _, m := range w.provider.keys {
@@ -151,6 +151,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		now, err := p.rotator.Resolve(ctx, credential, a)
 		w.say("Resolve", now, err)
 		w.mu.Lock()
+		w.answered = w.answered || err == nil
 		w.tell("a person answers %s with %s %s (%v)", n.ID, a.Verb, a.KeyID, err)
 		delete(w.asked, n.ID)
 		w.mu.Unlock()
@@ -171,7 +172,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 			}
 		}
 		w.mu.Unlock()
-		if !seen || time.Since(since) < 24*time.Hour {
+		if !seen || time.Since(since) < 2*time.Hour {
 			continue // it may yet settle by itself
 		}
 		w.mu.Lock()
@@ -253,7 +254,7 @@ func (w *World) verdict(s Script) {
 		return // stopped
 	}
 	current := p.byValue(w.vault.served().Secret)
-	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled {
+	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !(got == rotation.RolledBack && (w.lied || w.outage)) {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
 	last := w.last.Last
@@ -266,7 +267,7 @@ func (w *World) verdict(s Script) {
 	for _, m := range p.live() {
 		switch {
 		case m.foreign, m == current, m.first && !o.recorded(m):
-		case o.lateDone(opIssue), o.lateDone(opEnable), o.tampered:
+		case o.lateDone(opIssue) && m.since.After(w.last.Last.EndedAt), o.lateDone(opEnable), o.tampered:
 		default:
 			o.broken("law 2", "at the end %s is alive, and nobody knows", m.key.ID)
 		}
