@@ -149,7 +149,8 @@ const emergencyLimit = issueLimit + 3*callTimeout
 // emergencyFirst is law 7: a compromised key is revoked in time, whatever else goes on.
 func (o *oracle) emergencyFirst() {
 	for m, at := range o.compromised {
-		if _, sent := o.sent[m]; !sent && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
+		unknown := !o.recorded(m) && time.Now().Before(o.w.down["store"]) // no record names it, and the store is silent
+		if _, sent := o.sent[m]; !sent && !unknown && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
 			o.broken("law 7", "%s is compromised, and nobody tried to revoke it within %v", m.key.ID, emergencyLimit)
 		}
 	}
@@ -194,6 +195,15 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		}
 	}
 	o.w.tell("the store holds %s", strings.Join(roles, ", "))
+}
+
+// tried notes the revocation of a compromised key.
+func (o *oracle) tried(what op, about string) {
+	for _, m := range o.w.provider.keys {
+		if _, bad := o.compromised[m]; bad && what == opRevoke && o.w.label(m) == about && o.sent[m].IsZero() {
+			o.sent[m] = time.Now()
+		}
+	}
 }
 
 // before is the beginning of a call.

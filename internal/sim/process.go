@@ -79,6 +79,7 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 		return errDead
 	}
 	if time.Now().Before(w.down[o.system()]) {
+		w.oracle.tried(o, about)
 		w.mu.Unlock()
 		return injected{what: "down"}
 	}
@@ -171,7 +172,7 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 	case Down:
 		w.locked(func() {
 			o := opOf(f.Label)
-			d := time.Hour
+			d := 10 * time.Minute
 			if o == opDeliver {
 				d = 48 * time.Hour
 			}

@@ -36,7 +36,7 @@ func TestWithout(t *testing.T) {
 
 func TestSingles(t *testing.T) {
 	for _, sc := range Scripts()[:3] {
-		t.Run(sc.Name, func(t *testing.T) { explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2}) })
+		t.Run(sc.Name, func(t *testing.T) { explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Slice: [2]int{*slice, *slices_}}) })
 	}
 }
 
