@@ -58,9 +58,11 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 	var errs []error
 	if len(in.Credentials) > 0 {
 		doc, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
+		// Once the store knows of an emergency, what is not marked in it is the successor.
+		known := doc.Metadata["incident_reference"] == in.Reference ||
+			slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Compromised })
 		for _, k := range doc.Keys {
-			// Once the store knows the incident, what is not marked in it is the successor.
-			if doc.Metadata["incident_reference"] != in.Reference || k.Compromised {
+			if !known || k.Compromised {
 				keys[cmp.Or(k.Key.ID, fmt.Sprint("serial ", k.Key.Serial))] = k.Key
 			}
 		}

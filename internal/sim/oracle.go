@@ -150,7 +150,11 @@ const emergencyLimit = issueLimit + 3*callTimeout
 func (o *oracle) emergencyFirst() {
 	for m, at := range o.compromised {
 		unknown := !o.recorded(m) && time.Now().Before(o.w.down["store"]) // no record names it, and the store is silent
-		if _, sent := o.sent[m]; !sent && !unknown && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
+		if unknown {
+			o.compromised[m] = time.Now()
+			continue
+		}
+		if _, sent := o.sent[m]; !sent && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
 			o.broken("law 7", "%s is compromised, and nobody tried to revoke it within %v", m.key.ID, emergencyLimit)
 		}
 	}

@@ -36,7 +36,9 @@ func TestWithout(t *testing.T) {
 
 func TestSingles(t *testing.T) {
 	for _, sc := range Scripts()[:3] {
-		t.Run(sc.Name, func(t *testing.T) { explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Slice: [2]int{*slice, *slices_}}) })
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Slice: [2]int{*slice, *slices_}})
+		})
 	}
 }
 
