@@ -44,12 +44,12 @@ func TestHunt(t *testing.T) {
 		}
 	}
 	for _, sc := range scripts[:3] {
-		each(settings[0], sc, func(x *Explorer) { x.Meddle, x.Slice = true, [2]int{1, 3} })
+		each(settings[0], sc, func(x *Explorer) { x.Meddle, x.Part = true, [2]int{1, 3} })
 	}
 	for _, s := range settings[2:] {
 		for _, sc := range scripts {
 			if s.fits(sc) {
-				each(s, sc, func(x *Explorer) { x.Allow, x.Slice = effects, [2]int{1, 4} })
+				each(s, sc, func(x *Explorer) { x.Allow, x.Part = effects, [2]int{1, 4} })
 			}
 		}
 	}

@@ -254,7 +254,7 @@ func (w *World) verdict(s Script) {
 		return // stopped
 	}
 	current := p.byValue(w.vault.served().Secret)
-	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !w.lied && !w.outage {
+	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !(s.Table != rotation.Emergency && w.met > 0) {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
 	last := w.last.Last

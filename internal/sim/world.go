@@ -41,6 +41,7 @@ type World struct {
 	over         bool
 	ended        bool // the script is through
 	end          chan struct{}
+	said         int      // what methods returned
 	revokeFirst  bool     // an incident asked for it
 	emergency    bool     // one was reported
 	reporter     *process // by this one last
