@@ -1,0 +1,382 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotationtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
+)
+
+// universe is one schedule: the world as it is, whatever processes believe.
+type universe struct {
+	sim   Simulation
+	plot  plot
+	fault fault
+	World
+	pace pace
+
+	issuer     rotation.Issuer
+	verifier   rotation.Verifier
+	journal    rotation.Journal
+	traits     rotation.Traits
+	presenters []*presenter
+	strangers  map[string]bool // ids that were listed before the first key was made
+	began      time.Time
+	work       sync.WaitGroup // what runs besides the processes
+	looking    chan struct{}  // one look at the presenters at a time; a mutex would keep a bubble's clock from going on
+	late       chan struct{}  // closed when what is held up may land
+	landing    sync.WaitGroup // what is held up
+	dropped    atomic.Bool    // it never lands
+	calls      []call         // of the first process
+	said       transcript
+	writes     atomic.Int64 // calls of Save that began, and that ended
+
+	mu       sync.Mutex                   // guards the fields below
+	made     []rotation.Key               // every key that was made, with its value
+	excused  map[digest]bool              // keys that may die under whoever holds them
+	versions map[string]rotation.Versions // what the store said it saved; absent: not known
+	saved    map[string]int64             // the revisions that the journal said it saved; absent: not known
+	trace    []string
+	broken   []string
+	until    int // so many lines of trace when the first law was broken
+	persons  int
+	skipped  string
+}
+
+// pace are the times of a schedule.
+type pace struct {
+	overlap, quiet, lag, look     time.Duration
+	call, lease, skew, nap, limit time.Duration
+}
+
+func (s Simulation) pace() pace {
+	if !s.RealClock {
+		return pace{
+			overlap: time.Hour, quiet: time.Hour, lag: 7 * time.Minute, look: 6 * time.Minute,
+			call: 10 * time.Second, lease: 30 * time.Second, skew: 5 * time.Second, nap: time.Second, limit: 60 * 24 * time.Hour,
+		}
+	}
+	call := cmp.Or(s.CallTimeout, 250*time.Millisecond)
+	return pace{
+		overlap: 100 * time.Millisecond, quiet: 50 * time.Millisecond, look: 10 * time.Millisecond,
+		call: call, lease: call + call/5, skew: call, nap: call / 50, limit: 2 * time.Minute,
+	}
+}
+
+func newUniverse(s Simulation, p plot, f fault) *universe {
+	return &universe{
+		sim: s, plot: p, fault: f, pace: s.pace(), began: time.Now(),
+		World:   World{Credential: "handover-simulation-" + strings.ToLower(rand.Text()[:10])},
+		looking: make(chan struct{}, 1), late: make(chan struct{}), strangers: map[string]bool{},
+		excused:  map[digest]bool{},
+		versions: map[string]rotation.Versions{}, saved: map[string]int64{},
+	}
+}
+
+// setUp makes the parts, the first key, and gives it to everybody.
+func (u *universe) setUp(ctx context.Context) error {
+	if err := u.setUpIssuer(ctx); err != nil {
+		return err
+	}
+	if u.plot.outcome == rotation.RolledBack && (u.traits.KillsOld || u.traits.Grace > 0) {
+		u.skipped = "the issuer's Traits say that the old key ends by itself"
+		return nil
+	}
+	u.Store = NewStore()
+	if err := given(ctx, "Store", u.sim.Store, &u.World, &u.Store); err != nil {
+		return err
+	}
+	if err := u.firstKey(ctx); err != nil {
+		return err
+	}
+	u.journal = NewJournal()
+	if err := given(ctx, "Journal", u.sim.Journal, &u.World, &u.journal); err != nil {
+		return err
+	}
+	if err := u.setUpPresenters(ctx); err != nil {
+		return err
+	}
+	u.work.Go(func() { u.traffic(ctx) })
+	return nil
+}
+
+// given calls a function of the Simulation, if there is one.
+func given[T comparable](ctx context.Context, field string, f func(context.Context, *World) (T, error), w *World, part *T) error {
+	if f == nil {
+		return nil
+	}
+	p, err := f(ctx, w)
+	if err != nil {
+		return fmt.Errorf("Simulation.%s: %w", field, err)
+	}
+	var zero T
+	if p == zero {
+		return fmt.Errorf("Simulation.%s returned nil and no error", field)
+	}
+	*part = p
+	return nil
+}
+
+func (u *universe) setUpIssuer(ctx context.Context) error {
+	if u.sim.Issuer == nil {
+		u.Provider = NewProvider()
+		u.issuer, u.verifier = u.Provider, u.Provider
+	} else {
+		var err error
+		if u.issuer, u.verifier, err = u.sim.Issuer(ctx, &u.World); err != nil {
+			return fmt.Errorf("Simulation.Issuer: %w", err)
+		}
+		if u.issuer == nil {
+			return errors.New("Simulation.Issuer returned nil and no error")
+		}
+		if u.verifier == nil {
+			u.verifier, _ = rotation.As[rotation.Verifier](u.issuer)
+		}
+		if u.verifier == nil {
+			return errors.New("Simulation.Issuer returned no Verifier, and the Issuer is none")
+		}
+	}
+	if d, ok := rotation.As[rotation.Describer](u.issuer); ok {
+		u.traits = d.Describe()
+	}
+	if u.sim.RealClock {
+		u.traits.Propagation = cmp.Or(u.sim.Patience, -1)
+		u.traits.ListLag = u.traits.Propagation
+	}
+	infos, _, err := u.list(ctx)
+	for _, i := range infos {
+		u.strangers[i.Key.ID] = true
+	}
+	if err != nil {
+		return fmt.Errorf("List: %w", err)
+	}
+	return nil
+}
+
+// firstKey makes the key that is in use at the beginning and stores it, as a person would have done.
+func (u *universe) firstKey(ctx context.Context) error {
+	key, err := u.mint(ctx)
+	if err != nil {
+		return err
+	}
+	key.Generation, key.IssuedAt = 1, cmp.Or(key.IssuedAt, now())
+	u.Key = key
+	u.know(key)
+	err = u.settled(func() error { return u.verifier.Verify(ctx, key) })
+	if err != nil {
+		return fmt.Errorf("the first key is not accepted: %w", err)
+	}
+	v, err := u.Store.Load(ctx, u.Credential)
+	if err != nil {
+		return fmt.Errorf("Load of an empty store: %w", err)
+	}
+	v.Keys = []rotation.StoredKey{{Key: key, Role: rotation.RoleCurrent}}
+	if err := u.Store.Save(ctx, u.Credential, v); err != nil {
+		return fmt.Errorf("Save of the first key: %w", err)
+	}
+	return nil
+}
+
+func (u *universe) mint(ctx context.Context) (rotation.Key, error) {
+	switch {
+	case u.Provider != nil:
+		return u.Provider.Mint(), nil
+	case u.sim.Current != nil:
+		key, err := u.sim.Current(ctx, &u.World)
+		if err == nil && key.Secret.IsZero() {
+			err = errors.New("a key without a secret")
+		}
+		if err != nil {
+			err = fmt.Errorf("Simulation.Current: %w", err)
+		}
+		return key, err
+	}
+	req := rotation.IssueRequest{Credential: u.Credential, Name: u.Credential + "-v1", Token: newUUID(), Generation: 1, Overlap: u.pace.overlap}
+	if c, ok := rotation.As[rotation.Chooser](u.issuer); ok {
+		chosen, err := c.Choose(ctx, req)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return chosen, fmt.Errorf("Choose for the first key: %w", err)
+		}
+		req.Chosen = chosen
+	}
+	key, err := u.issuer.Issue(ctx, req)
+	if err == nil && key.Secret.IsZero() {
+		err = errors.New("a key without a secret")
+	}
+	if err != nil {
+		return key, fmt.Errorf("Issue of the first key: %w", err)
+	}
+	key.Name = req.Name
+	return key, nil
+}
+
+// settled waits until ok gives nil, for as long as the provider may take to agree with itself.
+func (u *universe) settled(ok func() error) error {
+	patience := time.Duration(0)
+	switch p := u.traits.Propagation; {
+	case p > 0:
+		patience = p
+	case p == 0:
+		patience = 15 * time.Minute // what the engine assumes
+	}
+	return within(context.Background(), patience, ok)
+}
+
+// list asks the issuer; false if it cannot list.
+func (u *universe) list(ctx context.Context) ([]rotation.KeyInfo, bool, error) {
+	l, ok := rotation.As[rotation.Lister](u.issuer)
+	if !ok {
+		return nil, false, nil
+	}
+	infos, err := l.List(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, false, nil
+	}
+	return infos, true, err
+}
+
+// know remembers a key by its value, and what is told of it later.
+func (u *universe) know(key rotation.Key) {
+	if key.Secret.IsZero() {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, k := range u.made {
+		if k.Secret.Equal(key.Secret) {
+			u.made[i].Serial = cmp.Or(key.Serial, k.Serial)
+			u.made[i].Generation = cmp.Or(key.Generation, k.Generation)
+			u.made[i].ID = cmp.Or(k.ID, key.ID)
+			return
+		}
+	}
+	u.made = append(u.made, key)
+}
+
+// keys are all that were made.
+func (u *universe) keys() []rotation.Key {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.made)
+}
+
+// whole finds the value of a key of which only something is known.
+func (u *universe) whole(key rotation.Key) (rotation.Key, bool) {
+	for _, k := range slices.Backward(u.keys()) {
+		same := false
+		switch {
+		case !key.Secret.IsZero():
+			same = k.Secret.Equal(key.Secret)
+		case key.Serial != 0 && k.Serial != 0:
+			same = k.Serial == key.Serial
+		case key.ID != "":
+			same = k.ID == key.ID && (key.Generation == 0 || key.Generation == k.Generation)
+		default:
+			same = key.Generation != 0 && k.Generation == key.Generation
+		}
+		if same {
+			return k, true
+		}
+	}
+	return key, !key.Secret.IsZero()
+}
+
+// excuse lets every key that was made die under whoever holds it.
+func (u *universe) excuse() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, k := range u.made {
+		u.excused[digestOf(k.Secret)] = true
+	}
+}
+
+func (u *universe) isExcused(key rotation.Key) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.excused[digestOf(key.Secret)]
+}
+
+// note adds a line to the trace; the same one again is counted.
+func (u *universe) note(line string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at := time.Since(u.began).Round(time.Millisecond).String()
+	u.trace = append(u.trace, fmt.Sprintf("+%-12s %s", at, line))
+}
+
+// violate takes down that a law was broken. Later ones are mostly its consequences.
+func (u *universe) violate(law, format string, args ...any) {
+	text := law + ": " + fmt.Sprintf(format, args...)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.broken) == 0 {
+		u.until = len(u.trace)
+	}
+	if len(u.broken) < 4 && !slices.Contains(u.broken, text) {
+		u.broken = append(u.broken, text)
+	}
+}
+
+func (u *universe) isBroken() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.broken) > 0
+}
+
+// safe is the text of an error, or a substitute if it shows a value.
+func (u *universe) safe(err error) string {
+	if leaks(err, u.secrets()) {
+		return "an error that carries a secret; its text is withheld"
+	}
+	return err.Error()
+}
+
+func (u *universe) secrets() []secret.Value {
+	var all []secret.Value
+	for _, k := range u.keys() {
+		all = append(all, k.Secret)
+	}
+	return all
+}
+
+func (u *universe) result() run {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	r := run{calls: u.calls, plot: u.plot, fault: u.fault, broken: u.broken, persons: u.persons, skipped: u.skipped, trace: u.trace}
+	if len(u.broken) > 0 {
+		r.trace = u.trace[:u.until]
+	}
+	return r
+}
+
+// transcript is everything that processes said. It is an io.Writer for a logger.
+type transcript struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+// shows reports whether one of the values is in it.
+func (t *transcript) shows(s secret.Value) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(forms(s.Reveal()), func(form string) bool { return bytes.Contains(t.text.Bytes(), []byte(form)) })
+}
