@@ -57,12 +57,9 @@ func (u *universe) process(name string, f fault) *process {
 	cred := rotation.Credential{
 		Name: u.Credential, Type: rotation.APIKey, Issuer: issuerSeam{p}, Verifier: verifierSeam{p, "Verify", u.verifier}, Store: storeSeam{p},
 		Policy: rotation.Policy{
-			Overlap: u.pace.overlap, Quiet: u.pace.quiet,
+			Overlap: u.pace.overlap, Quiet: u.pace.quiet, Patience: u.pace.patience,
 			AllowProviderDeadline: u.traits.Grace > 0, AllowOutage: u.traits.KillsOld,
 		},
-	}
-	if u.sim.RealClock {
-		cred.Policy.Patience = 4 * u.pace.call
 	}
 	for i, pr := range u.presenters {
 		b := pr.Binding
@@ -157,18 +154,16 @@ func (u *universe) drive(ctx context.Context, p *process, begin func(*universe, 
 		return false
 	}
 	begun, deadline := false, time.Now().Add(u.pace.limit)
-	var st rotation.Status
+	st, err := p.rotator.Status(ctx, u.Credential)
 	for range looks {
 		if !p.alive() || u.isBroken() {
 			return false
 		}
 		if !begun {
-			var err error
 			begun, err = begin(u, ctx, p)
 			u.hear(err)
+			st, err = p.rotator.Status(ctx, u.Credential)
 		}
-		var err error
-		st, err = p.rotator.Status(ctx, u.Credential)
 		u.hear(err)
 		if err == nil && begun && u.done(ctx, p, st) {
 			return true
@@ -178,8 +173,13 @@ func (u *universe) drive(ctx context.Context, p *process, begin func(*universe, 
 		if wait(ctx, nap) != nil || time.Now().After(deadline) {
 			break
 		}
-		_, err = p.rotator.Sweep(ctx)
-		u.hear(err)
+		touched, swept := p.rotator.Sweep(ctx)
+		u.hear(swept)
+		if len(touched) == 1 {
+			st, err = touched[0], nil
+		} else {
+			st, err = p.rotator.Status(ctx, u.Credential)
+		}
 	}
 	if p.alive() {
 		u.violate("Every rotation ends as it should, without a person", "it does not end:\n%s", u.standstill(st))

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -87,33 +88,42 @@ func (f fault) dies() bool {
 // faults are all that can go wrong with the calls of a run that had none.
 func (p plot) faults(calls []call) []fault {
 	var all []fault
+	var late []fault
+	reads := map[string][]fault{}
 	for _, c := range calls {
 		kinds := []mishap{failsBefore}
 		if c.effect {
 			kinds = []mishap{diesBefore, diesAfter, failsBefore, answerLost}
 		}
 		if c.save {
-			kinds = append(kinds, landsLate)
+			late = append(late, fault{c, landsLate})
 		}
 		for _, k := range kinds {
 			f := fault{c, k}
-			if p.begins && p.ends && !f.dies() {
-				continue // nobody would declare the emergency
+			switch {
+			case p.begins && p.ends && !f.dies(): // nobody would declare the emergency
+			case c.effect:
+				all = append(all, f)
+			default:
+				reads[c.op] = append(reads[c.op], f)
 			}
-			all = append(all, f)
 		}
+	}
+	all = append(all, spread(late, 12)...)
+	for _, op := range slices.Sorted(maps.Keys(reads)) {
+		all = append(all, spread(reads[op], 4)...)
 	}
 	return all
 }
 
-// spread are n of them, all over.
+// spread are n of them, all over, from the first to the last.
 func spread(all []fault, n int) []fault {
 	if len(all) <= n {
 		return all
 	}
 	some := make([]fault, 0, n)
 	for i := range n {
-		some = append(some, all[i*len(all)/n])
+		some = append(some, all[i*(len(all)-1)/(n-1)])
 	}
 	return some
 }
@@ -210,13 +220,32 @@ func (r run) violation() error {
 	return errors.New(strings.TrimRight(b.String(), "\n"))
 }
 
-// shortened is the end of a trace.
-func shortened(trace []string) []string {
-	const lines = 25
-	if len(trace) <= lines {
-		return trace
+// shortened is the end of a trace, in which the same thing again is only counted.
+func shortened(lines []string) []string {
+	var trace []string
+	again := 0
+	for i, line := range lines {
+		last := i+1 == len(lines)
+		if !last && what(lines[i+1]) == what(line) {
+			again++
+			continue
+		}
+		if again > 0 {
+			line += fmt.Sprintf(" (%d times)", again+1)
+		}
+		trace, again = append(trace, line), 0
 	}
-	return append([]string{fmt.Sprintf("... %d more", len(trace)-lines)}, slices.Clone(trace[len(trace)-lines:])...)
+	const longest = 25
+	if left := len(trace) - longest; left > 0 {
+		return append([]string{fmt.Sprintf("... and %d lines before", left)}, trace[left:]...)
+	}
+	return trace
+}
+
+// what is a line of a trace without its time.
+func what(line string) string {
+	_, text, _ := strings.Cut(line, " ")
+	return strings.TrimLeft(text, " ")
 }
 
 // run runs one schedule on the clock that it needs.

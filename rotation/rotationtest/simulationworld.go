@@ -58,20 +58,20 @@ type universe struct {
 
 // pace are the times of a schedule.
 type pace struct {
-	overlap, quiet, lag, look     time.Duration
-	call, lease, skew, nap, limit time.Duration
+	overlap, quiet, lag, look, patience time.Duration
+	call, lease, skew, nap, limit       time.Duration
 }
 
 func (s Simulation) pace() pace {
 	if !s.RealClock {
 		return pace{
-			overlap: time.Hour, quiet: time.Hour, lag: 7 * time.Minute, look: 6 * time.Minute,
+			overlap: 10 * time.Minute, quiet: 10 * time.Minute, lag: 20 * time.Second, look: 15 * time.Second, patience: 30 * time.Second,
 			call: 10 * time.Second, lease: 30 * time.Second, skew: 5 * time.Second, nap: time.Second, limit: 60 * 24 * time.Hour,
 		}
 	}
 	call := cmp.Or(s.CallTimeout, 250*time.Millisecond)
 	return pace{
-		overlap: 100 * time.Millisecond, quiet: 50 * time.Millisecond, look: 10 * time.Millisecond,
+		overlap: 100 * time.Millisecond, quiet: 50 * time.Millisecond, look: 10 * time.Millisecond, patience: 4 * call,
 		call: call, lease: call + call/5, skew: call, nap: call / 50, limit: 2 * time.Minute,
 	}
 }
@@ -309,12 +309,12 @@ func (u *universe) isExcused(key rotation.Key) bool {
 	return u.excused[digestOf(key.Secret)]
 }
 
-// note adds a line to the trace; the same one again is counted.
+// note adds a line to the trace.
 func (u *universe) note(line string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := time.Since(u.began).Round(time.Millisecond).String()
-	u.trace = append(u.trace, fmt.Sprintf("+%-12s %s", at, line))
+	at := "+" + time.Since(u.began).Round(time.Millisecond).String()
+	u.trace = append(u.trace, fmt.Sprintf("%-13s %s", at, line))
 }
 
 // violate takes down that a law was broken. Later ones are mostly its consequences.
