@@ -30,7 +30,7 @@ type Simulation struct {
 	Consumer func(ctx context.Context, w *World) (Presenter, error)
 
 	// RealClock is for parts that talk to a server: a synctest bubble, where time stands still while anybody computes, cannot wait
-	// for the network. Times are then short (both keys live for a tenth of a second) and schedules few: see Simulate.
+	// for the network. Times are then short (both keys live for a tenth of a second), and schedules few and four at a time.
 	RealClock bool
 
 	CallTimeout time.Duration // with RealClock: of one call, and how far clocks may differ; zero: 250 ms
@@ -76,10 +76,11 @@ type Presenter struct {
 //   - A store and a journal return what they said they saved, and refuse a change of what has changed since.
 //   - No secret is in a status, an event, a log line, an error or a record of the journal.
 //
-// It runs in a synctest bubble, where weeks take a few seconds. With Simulation.RealClock it runs 12 schedules of each kind
-// besides the one without a fault (3 with -short), spread over all of them: half a minute to a minute where the servers
-// answer at once. It makes two or three keys for each schedule and revokes them in the end; the accepting side is asked about
-// keys hundreds of times. Use an account where that does no harm, and in which nobody else makes keys meanwhile.
+// It runs in a synctest bubble, about a thousand schedules in some seconds; with parts that claim long times, or take them, it is
+// more and longer. With Simulation.RealClock it runs 12 schedules of each kind besides the one without a fault (3 with -short),
+// spread over all of them: less than a minute where the servers answer at once. A schedule makes two or three keys, revokes
+// them in the end, and asks the accepting side about them hundreds of times. Use an account where that does no harm, and in
+// which nobody else makes keys meanwhile. What it stored it takes away again; a journal keeps its entries.
 func Simulate(t *testing.T, s Simulation) {
 	t.Helper()
 	if err := s.Validate(); err != nil {

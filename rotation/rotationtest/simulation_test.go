@@ -97,13 +97,27 @@ func simulatedConsumer(build func(s *own) rotationtest.Presenter) rotationtest.S
 	}}
 }
 
+// blindly is simulatedConsumer where the provider tells nothing of its keys.
+func blindly(build func(s *own) rotationtest.Presenter) rotationtest.Simulation {
+	var p *rotationtest.Provider
+	return rotationtest.Simulation{
+		Issuer: func(context.Context, *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
+			p = rotationtest.NewProvider()
+			return without{p}, p, nil
+		},
+		Consumer: func(_ context.Context, w *rotationtest.World) (rotationtest.Presenter, error) {
+			return build(&own{provider: p, key: w.Key}), nil
+		},
+	}
+}
+
 func TestSimulateAcceptsWhatIsRight(t *testing.T) {
 	for name, s := range map[string]rotationtest.Simulation{
 		"issuer that cannot list": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
 			return without{p}, p
 		}),
 		"slow provider": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
-			p.Traits.Propagation, p.Traits.ListLag, p.Propagate = 5*time.Minute, time.Minute, 4*time.Minute
+			p.Traits.Propagation, p.Traits.ListLag, p.Propagate = 40*time.Second, 10*time.Second, 30*time.Second
 			return p, p
 		}),
 		"consumer that nobody can see": simulatedConsumer(func(s *own) rotationtest.Presenter { return s.simulated(s) }),
@@ -240,6 +254,9 @@ func TestSimulateRejectsMutants(t *testing.T) {
 			return s.simulated(rotation.ConsumerFunc(func(context.Context, rotation.DeployRequest) error { return nil }))
 		}), []string{refused, ends}},
 		"consumer: observes what is not": {simulatedConsumer(func(s *own) rotationtest.Presenter {
+			return s.simulated(&boaster{})
+		}), []string{ends}}, // the provider sees the old key used
+		"consumer: observes what is not, and nobody else sees it": {blindly(func(s *own) rotationtest.Presenter {
 			return s.simulated(&boaster{})
 		}), []string{refused}},
 		"consumer: obeys no older key": {simulatedConsumer(func(s *own) rotationtest.Presenter {

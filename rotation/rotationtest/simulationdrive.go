@@ -38,6 +38,7 @@ func (u *universe) happen(ctx context.Context) {
 		ended = u.drive(ctx, last, begin)
 	}
 	if ended {
+		last.disarm()
 		u.ending(ctx, last)
 	}
 }
@@ -55,7 +56,7 @@ func (u *universe) land(ctx context.Context) {
 func (u *universe) process(name string, f fault) *process {
 	p := &process{u: u, name: name, fault: f, count: map[string]int{}}
 	cred := rotation.Credential{
-		Name: u.Credential, Type: rotation.APIKey, Issuer: issuerSeam{p}, Verifier: verifierSeam{p, "Verify", u.verifier}, Store: storeSeam{p},
+		Name: u.Credential, Type: rotation.APIKey, Issuer: p.issuer(), Verifier: verifierSeam{p, "Verify", u.verifier}, Store: storeSeam{p},
 		Policy: rotation.Policy{
 			Overlap: u.pace.overlap, Quiet: u.pace.quiet, Patience: u.pace.patience,
 			AllowProviderDeadline: u.traits.Grace > 0, AllowOutage: u.traits.KillsOld,

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -85,43 +86,46 @@ func (f fault) dies() bool {
 	return f.mishap == diesBefore || f.mishap == diesAfter || f.mishap == landsLate
 }
 
-// faults are all that can go wrong with the calls of a run that had none.
+// faults are all that can go wrong with the calls of a run that had none. Where a rotation waits, the same calls come again and
+// again, and each kind has its limit.
 func (p plot) faults(calls []call) []fault {
-	var all []fault
-	var late []fault
-	reads := map[string][]fault{}
+	kinds := map[string][]call{}
 	for _, c := range calls {
-		kinds := []mishap{failsBefore}
-		if c.effect {
-			kinds = []mishap{diesBefore, diesAfter, failsBefore, answerLost}
+		kinds[c.op] = append(kinds[c.op], c)
+	}
+	var all []fault
+	for _, op := range slices.Sorted(maps.Keys(kinds)) {
+		c := kinds[op]
+		if c[0].effect {
+			all = append(all, with(spread(c, 40), diesBefore, diesAfter, failsBefore, answerLost)...)
+		} else {
+			all = append(all, with(spread(c, 4), failsBefore)...)
 		}
-		if c.save {
-			late = append(late, fault{c, landsLate})
-		}
-		for _, k := range kinds {
-			f := fault{c, k}
-			switch {
-			case p.begins && p.ends && !f.dies(): // nobody would declare the emergency
-			case c.effect:
-				all = append(all, f)
-			default:
-				reads[c.op] = append(reads[c.op], f)
-			}
+		if c[0].save {
+			all = append(all, with(spread(c, 10), landsLate)...)
 		}
 	}
-	all = append(all, spread(late, 12)...)
-	for _, op := range slices.Sorted(maps.Keys(reads)) {
-		all = append(all, spread(reads[op], 4)...)
+	return slices.DeleteFunc(all, func(f fault) bool {
+		return p.begins && p.ends && !f.dies() // nobody would declare the emergency
+	})
+}
+
+func with(calls []call, mishaps ...mishap) []fault {
+	var all []fault
+	for _, c := range calls {
+		for _, m := range mishaps {
+			all = append(all, fault{c, m})
+		}
 	}
 	return all
 }
 
 // spread are n of them, all over, from the first to the last.
-func spread(all []fault, n int) []fault {
+func spread[T any](all []T, n int) []T {
 	if len(all) <= n {
 		return all
 	}
-	some := make([]fault, 0, n)
+	some := make([]T, 0, n)
 	for i := range n {
 		some = append(some, all[i*(len(all)-1)/(n-1)])
 	}
@@ -165,21 +169,37 @@ func (s Simulation) explore(t *testing.T, p plot) finding {
 	}
 	faults := p.faults(first.calls)
 	found.of = len(faults)
+	at := 1
 	if s.RealClock {
-		n := 12
-		if testing.Short() {
-			n = 3
-		}
-		faults = spread(faults, n)
+		faults, at = spread(faults, sample()), parallel
 	}
-	for _, f := range faults {
-		found.add(s.run(t, p, f))
+	for some := range slices.Chunk(faults, at) {
+		results := make([]run, len(some))
+		var work sync.WaitGroup
+		for i, f := range some {
+			work.Go(func() { results[i] = s.run(t, p, f) })
+		}
+		work.Wait()
+		for _, r := range results {
+			found.add(r)
+		}
 		if len(found.violations) >= enough {
 			found.violations = append(found.violations, fmt.Errorf("rotationtest: %s: stopped after %d of %d schedules", p.name, found.schedules, found.of+1))
 			break
 		}
 	}
 	return found
+}
+
+// parallel is how many schedules run at the same time where they wait in real time.
+const parallel = 4
+
+// sample is how many schedules of a plot run in real time.
+func sample() int {
+	if testing.Short() {
+		return 3
+	}
+	return 12
 }
 
 func (f *finding) add(r run) {

@@ -40,7 +40,7 @@ func (u *universe) setUpPresenters(ctx context.Context) error {
 	for len(u.presenters) < 2 {
 		u.presenters = append(u.presenters, u.service(fmt.Sprintf("service-%d", len(u.presenters)+1)))
 	}
-	r := &reader{u: u}
+	r := &reader{u: u, key: u.Key}
 	u.presenters = append(u.presenters, &presenter{
 		Binding: rotation.Binding{Name: "reader", Consumer: r},
 		holds:   func(ctx context.Context) ([]rotation.Key, error) { return []rotation.Key{r.look(ctx)}, nil },

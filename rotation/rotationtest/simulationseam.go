@@ -28,6 +28,13 @@ type process struct {
 	dead  bool
 }
 
+// disarm takes away a fault that has not happened.
+func (p *process) disarm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = fault{}
+}
+
 func (p *process) alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,22 +171,31 @@ func (s issuerSeam) Choose(ctx context.Context, req rotation.IssueRequest) (rota
 	return through(ctx, s.p, call{op: "Choose"}, func(ctx context.Context) (rotation.Key, error) { return c.Choose(ctx, req) })
 }
 
-func (s issuerSeam) Disable(ctx context.Context, key rotation.Key) error {
-	return s.flip(ctx, "Disable", key, rotation.Disabler.Disable)
-}
-
-func (s issuerSeam) Enable(ctx context.Context, key rotation.Key) error {
-	return s.flip(ctx, "Enable", key, rotation.Disabler.Enable)
-}
-
-func (s issuerSeam) flip(ctx context.Context, what string, key rotation.Key, do func(rotation.Disabler, context.Context, rotation.Key) error) error {
-	d, ok := rotation.As[rotation.Disabler](s.p.u.issuer)
-	if !ok {
-		return errors.ErrUnsupported
+// issuer is the user's as p sees it. It is a Disabler only if that is one.
+func (p *process) issuer() rotation.Issuer {
+	if d, ok := rotation.As[rotation.Disabler](p.u.issuer); ok {
+		return disablerSeam{issuerSeam{p}, d}
 	}
-	return s.p.do(ctx, call{op: fmt.Sprintf("%s of generation %d", what, key.Generation), effect: true}, func(ctx context.Context) error {
-		return do(d, ctx, key)
-	})
+	return issuerSeam{p}
+}
+
+// disablerSeam is an issuer with a revocation that can be undone.
+type disablerSeam struct {
+	issuerSeam
+	inner rotation.Disabler
+}
+
+func (s disablerSeam) Disable(ctx context.Context, key rotation.Key) error {
+	return s.flip(ctx, "Disable", key, s.inner.Disable)
+}
+
+func (s disablerSeam) Enable(ctx context.Context, key rotation.Key) error {
+	return s.flip(ctx, "Enable", key, s.inner.Enable)
+}
+
+func (s disablerSeam) flip(ctx context.Context, what string, key rotation.Key, do func(context.Context, rotation.Key) error) error {
+	c := call{op: fmt.Sprintf("%s of generation %d", what, key.Generation), effect: true}
+	return s.p.do(ctx, c, func(ctx context.Context) error { return do(ctx, key) })
 }
 
 // verifierSeam is a verifier as a process sees it.

@@ -282,6 +282,8 @@ func (u *universe) whole(key rotation.Key) (rotation.Key, bool) {
 			same = k.Secret.Equal(key.Secret)
 		case key.Serial != 0 && k.Serial != 0:
 			same = k.Serial == key.Serial
+		case key.Name != "" && k.Name != "":
+			same = k.Name == key.Name
 		case key.ID != "":
 			same = k.ID == key.ID && (key.Generation == 0 || key.Generation == k.Generation)
 		default:
