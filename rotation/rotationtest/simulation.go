@@ -33,6 +33,10 @@ type Simulation struct {
 	// for the network. Times are then short (both keys live for a tenth of a second), and schedules few and four at a time.
 	RealClock bool
 
+	// Sample is how many schedules of each kind are run besides the one without a fault, spread over all that there are. Zero: all of
+	// them, or 12 with RealClock. With -short there are 3 at most.
+	Sample int
+
 	CallTimeout time.Duration // with RealClock: of one call, and how far clocks may differ; zero: 250 ms
 	Patience    time.Duration // with RealClock: how long the provider takes to agree with itself, whatever its Traits; zero: it does at once
 }
@@ -76,11 +80,11 @@ type Presenter struct {
 //   - A store and a journal return what they said they saved, and refuse a change of what has changed since.
 //   - No secret is in a status, an event, a log line, an error or a record of the journal.
 //
-// It runs in a synctest bubble, about a thousand schedules in some seconds; with parts that claim long times, or take them, it is
-// more and longer. With Simulation.RealClock it runs 12 schedules of each kind besides the one without a fault (3 with -short),
-// spread over all of them: less than a minute where the servers answer at once. A schedule makes two or three keys, revokes
-// them in the end, and asks the accepting side about them hundreds of times. Use an account where that does no harm, and in
-// which nobody else makes keys meanwhile. What it stored it takes away again; a journal keeps its entries.
+// It runs in a synctest bubble, about a thousand schedules of some ten milliseconds each; parts that claim long times, or take
+// them, make it more. With Simulation.RealClock it runs 65 of them, which take less than a minute where the servers answer at
+// once. A schedule makes two or three keys, revokes them in the end, and asks the accepting side about them hundreds of times.
+// Use an account where that does no harm, and in which nobody else makes keys meanwhile. What it stored it takes away again; a
+// journal keeps its entries.
 func Simulate(t *testing.T, s Simulation) {
 	t.Helper()
 	if err := s.Validate(); err != nil {
@@ -104,8 +108,8 @@ func (s Simulation) Validate() error {
 	if s.Current != nil && s.Issuer == nil {
 		mistake("Current belongs to an Issuer")
 	}
-	if s.CallTimeout < 0 || s.Patience < 0 {
-		mistake("CallTimeout and Patience cannot be negative")
+	if s.CallTimeout < 0 || s.Patience < 0 || s.Sample < 0 {
+		mistake("CallTimeout, Patience and Sample cannot be negative")
 	}
 	if !s.RealClock && (s.CallTimeout != 0 || s.Patience != 0) {
 		mistake("CallTimeout and Patience need RealClock: in a bubble nothing takes time that does not say so")

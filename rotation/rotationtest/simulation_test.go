@@ -122,24 +122,27 @@ func TestSimulateAcceptsWhatIsRight(t *testing.T) {
 		}),
 		"consumer that nobody can see": simulatedConsumer(func(s *own) rotationtest.Presenter { return s.simulated(s) }),
 	} {
-		t.Run(name, func(t *testing.T) { rotationtest.Simulate(t, s) })
+		t.Run(name, func(t *testing.T) {
+			s.Sample = 20
+			rotationtest.Simulate(t, s)
+		})
 	}
 }
 
 func TestSimulateRealClock(t *testing.T) {
 	s := simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) { return p, p })
-	s.RealClock = true
+	s.RealClock, s.Sample = true, 4
 	rotationtest.Simulate(t, s)
 }
 
 func TestSimulateValidates(t *testing.T) {
 	require.NoError(t, rotationtest.Simulation{}.Validate())
 	for want, s := range map[string]rotationtest.Simulation{
-		"Current belongs to an Issuer": {Current: func(context.Context, *rotationtest.World) (rotation.Key, error) { return rotation.Key{}, nil }},
-		"cannot be negative":           {RealClock: true, Patience: -1},
-		"need RealClock":               {CallTimeout: time.Second},
+		"Current belongs to an Issuer":           {Current: func(context.Context, *rotationtest.World) (rotation.Key, error) { return rotation.Key{}, nil }},
+		"Patience and Sample cannot be negative": {RealClock: true, Patience: -1},
+		"need RealClock":                         {CallTimeout: time.Second},
 	} {
-		require.ErrorContains(t, s.Validate(), "rotationtest: Simulation."+"", want)
+		require.ErrorContains(t, s.Validate(), "rotationtest: Simulation.")
 		require.ErrorContains(t, s.Validate(), want)
 	}
 }

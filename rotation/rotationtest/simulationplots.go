@@ -127,7 +127,7 @@ func spread[T any](all []T, n int) []T {
 	}
 	some := make([]T, 0, n)
 	for i := range n {
-		some = append(some, all[i*(len(all)-1)/(n-1)])
+		some = append(some, all[i*(len(all)-1)/max(n-1, 1)])
 	}
 	return some
 }
@@ -171,7 +171,10 @@ func (s Simulation) explore(t *testing.T, p plot) finding {
 	found.of = len(faults)
 	at := 1
 	if s.RealClock {
-		faults, at = spread(faults, sample()), parallel
+		at = parallel
+	}
+	if n := s.sample(); n > 0 {
+		faults = spread(faults, n)
 	}
 	for some := range slices.Chunk(faults, at) {
 		results := make([]run, len(some))
@@ -194,12 +197,16 @@ func (s Simulation) explore(t *testing.T, p plot) finding {
 // parallel is how many schedules run at the same time where they wait in real time.
 const parallel = 4
 
-// sample is how many schedules of a plot run in real time.
-func sample() int {
-	if testing.Short() {
+// sample is how many schedules of a plot are run besides the first one; zero: all.
+func (s Simulation) sample() int {
+	n := s.Sample
+	if n == 0 && s.RealClock {
+		n = 12
+	}
+	if testing.Short() && (n == 0 || n > 3) {
 		return 3
 	}
-	return 12
+	return n
 }
 
 func (f *finding) add(r run) {

@@ -65,7 +65,7 @@ type pace struct {
 func (s Simulation) pace() pace {
 	if !s.RealClock {
 		return pace{
-			overlap: 10 * time.Minute, quiet: 10 * time.Minute, lag: 20 * time.Second, look: 15 * time.Second, patience: 30 * time.Second,
+			overlap: 2 * time.Minute, quiet: 2 * time.Minute, lag: 8 * time.Second, look: 6 * time.Second, patience: 12 * time.Second,
 			call: 10 * time.Second, lease: 30 * time.Second, skew: 5 * time.Second, nap: time.Second, limit: 60 * 24 * time.Hour,
 		}
 	}
