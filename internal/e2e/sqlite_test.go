@@ -187,6 +187,6 @@ func TestSQLiteSimulate(t *testing.T) {
 	j := migrated(t, p, p.open(t))
 	rotationtest.Simulate(t, rotationtest.Simulation{
 		Journal:   func(context.Context, *rotationtest.World) (rotation.Journal, error) { return j, nil },
-		RealClock: true,
+		RealClock: true, Sample: 6,
 	})
 }

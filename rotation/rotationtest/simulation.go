@@ -45,7 +45,7 @@ type Simulation struct {
 type World struct {
 	Credential string               // name of the credential: another one in each schedule
 	Provider   *Provider            // the fake; nil where Simulation.Issuer is set
-	Key        rotation.Key         // in use at the beginning; set for Journal and Consumer
+	Key        rotation.Key         // in use at the beginning; set for Store, Journal and Consumer
 	Store      rotation.SecretStore // which holds Key; set for Journal and Consumer
 	cleanups   []func()
 }
@@ -80,6 +80,9 @@ type Presenter struct {
 //   - A store and a journal return what they said they saved, and refuse a change of what has changed since.
 //   - No secret is in a status, an event, a log line, an error or a record of the journal.
 //
+// Where the issuer's Traits leave a kind of rotation to people, it is skipped: a roll-back where the old key ends by itself, and
+// all of them where a second Issue ends every key (Traits.NoReplay).
+//
 // It runs in a synctest bubble, about a thousand schedules of some ten milliseconds each; parts that claim long times, or take
 // them, make it more. With Simulation.RealClock it runs 65 of them, which take less than a minute where the servers answer at
 // once. A schedule makes two or three keys, revokes them in the end, and asks the accepting side about them hundreds of times.
@@ -93,6 +96,9 @@ func Simulate(t *testing.T, s Simulation) {
 	for _, p := range plots {
 		t.Run(p.name, func(t *testing.T) {
 			result := s.explore(t, p)
+			if result.skipped != "" {
+				t.Skip(result)
+			}
 			for _, err := range result.violations {
 				t.Error(err)
 			}

@@ -6,6 +6,7 @@ package rotationtest_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,6 @@ import (
 
 // The fakes themselves are simulated by package rotation's own tests.
 
-// simulated are Simulations of one part.
 func simulatedIssuer(build func(*rotationtest.Provider) (rotation.Issuer, rotation.Verifier)) rotationtest.Simulation {
 	return rotationtest.Simulation{Issuer: func(context.Context, *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 		i, v := build(rotationtest.NewProvider())
@@ -97,6 +97,14 @@ func simulatedConsumer(build func(s *own) rotationtest.Presenter) rotationtest.S
 	}}
 }
 
+func behaving(traits rotation.Traits) rotationtest.Simulation {
+	return simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+		traits.Propagation, traits.ListLag = -1, -1
+		p.Traits = traits
+		return p, p
+	})
+}
+
 // blindly is simulatedConsumer where the provider tells nothing of its keys.
 func blindly(build func(s *own) rotationtest.Presenter) rotationtest.Simulation {
 	var p *rotationtest.Provider
@@ -120,10 +128,23 @@ func TestSimulateAcceptsWhatIsRight(t *testing.T) {
 			p.Traits.Propagation, p.Traits.ListLag, p.Propagate = 40*time.Second, 10*time.Second, 30*time.Second
 			return p, p
 		}),
+		"provider with two slots":              behaving(rotation.Traits{MaxKeys: 2}),
+		"provider that ends the old key":       behaving(rotation.Traits{KillsOld: true}),
+		"provider that ends the old key later": behaving(rotation.Traits{Grace: time.Hour}),
+		"provider that needs no key":           behaving(rotation.Traits{Independent: true}),
+		"issuer that can only succeed a key": func() rotationtest.Simulation {
+			var p *rotationtest.Provider
+			s := simulatedIssuer(func(made *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+				p = made
+				return successor(p), p
+			})
+			s.Current = func(context.Context, *rotationtest.World) (rotation.Key, error) { return p.Mint(), nil }
+			return s
+		}(),
 		"consumer that nobody can see": simulatedConsumer(func(s *own) rotationtest.Presenter { return s.simulated(s) }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.Sample = 20
+			s.Sample = 12
 			rotationtest.Simulate(t, s)
 		})
 	}
@@ -133,6 +154,11 @@ func TestSimulateRealClock(t *testing.T) {
 	s := simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) { return p, p })
 	s.RealClock, s.Sample = true, 4
 	rotationtest.Simulate(t, s)
+}
+
+// After a lost answer such a provider is left to people.
+func TestSimulateLeavesOut(t *testing.T) {
+	require.Empty(t, behaving(rotation.Traits{NoReplay: true}).Violations(t))
 }
 
 func TestSimulateValidates(t *testing.T) {
@@ -325,4 +351,26 @@ func (p *progressive) Deploy(ctx context.Context, req rotation.DeployRequest) er
 		return nil
 	}
 	return p.own.Deploy(ctx, req)
+}
+
+// The service of the examples, with calls from one goroutine at a time.
+func TestSimulateService(t *testing.T) {
+	rotationtest.Simulate(t, rotationtest.Simulation{
+		Sample: 12,
+		Consumer: func(_ context.Context, w *rotationtest.World) (rotationtest.Presenter, error) {
+			var mu sync.Mutex
+			s := &service{client: http.Client{Transport: w.Provider}}
+			deploy := rotation.ConsumerFunc(func(ctx context.Context, req rotation.DeployRequest) error {
+				mu.Lock()
+				defer mu.Unlock()
+				return s.Deploy(ctx, req)
+			})
+			return rotationtest.Presenter{Consumer: deploy, Uses: func(ctx context.Context) (rotation.Key, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				err := s.Pay(ctx)
+				return w.Provider.Presented(), err
+			}}, nil
+		},
+	})
 }

@@ -24,7 +24,7 @@ func (u *universe) happen(ctx context.Context) {
 		begin = (*universe).declare
 	}
 	ended := u.drive(ctx, first, begin)
-	u.calls = first.calls
+	u.calls = first.all()
 	last := first
 	if !ended && !u.isBroken() {
 		last = u.process("process 2", fault{})
@@ -136,9 +136,18 @@ func (u *universe) rotate(ctx context.Context, p *process) (bool, error) {
 
 func (u *universe) reference() string { return "INC-" + u.Credential }
 
+// firstTime reports whether nobody declared the emergency before.
+func (u *universe) firstTime() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	first := !u.declared
+	u.declared = true
+	return first
+}
+
 // declare declares an emergency: what was made until now is compromised.
 func (u *universe) declare(ctx context.Context, p *process) (bool, error) {
-	if !u.outage() {
+	if u.firstTime() {
 		u.note(p.name + " learns of the emergency")
 		u.excuse()
 	}
@@ -193,7 +202,10 @@ func (u *universe) done(ctx context.Context, p *process, st rotation.Status) boo
 	if st.Open != nil || st.Last == nil || len(st.Debts) > 0 {
 		return false
 	}
-	if !u.outage() || !u.plot.ends {
+	u.mu.Lock()
+	declared := u.declared
+	u.mu.Unlock()
+	if !declared {
 		return true
 	}
 	report, err := p.rotator.Incident(ctx, u.reference())
@@ -211,8 +223,11 @@ func (u *universe) standstill(st rotation.Status) string {
 }
 
 // assist plays the person where no part can know: whether an issuer that does not list has made a key, whether a key that
-// nobody has the value of is dead, which key a consumer uses that nobody can see.
+// nobody has the value of is dead, which key a consumer uses that nobody can see. The fakes can tell all of that.
 func (u *universe) assist(ctx context.Context, p *process, st rotation.Status) {
+	if u.sim.Issuer == nil && u.sim.Consumer == nil {
+		return
+	}
 	answer := func(need string, verb rotation.Verb, id string) {
 		_, err := p.rotator.Resolve(rotation.WithActor(ctx, "a person"), u.Credential, rotation.Answer{Need: need, Verb: verb, KeyID: id})
 		u.hear(err)
@@ -223,9 +238,12 @@ func (u *universe) assist(ctx context.Context, p *process, st rotation.Status) {
 			u.mu.Unlock()
 		}
 	}
+	settles := slices.ContainsFunc(st.Needs, func(n rotation.Need) bool {
+		return n.Kind == rotation.NeedQuiet || n.Kind == rotation.NeedTime // and then it may be known
+	})
 	for _, n := range st.Needs {
 		switch {
-		case slices.Contains(n.Verbs, rotation.VerbAttest) && u.movedOn(ctx, n.Name):
+		case slices.Contains(n.Verbs, rotation.VerbAttest) && !settles && u.movedOn(ctx, n.Name):
 			answer(n.ID, rotation.VerbAttest, "")
 		case !slices.Contains(n.Verbs, rotation.VerbSettle):
 		case strings.HasSuffix(n.ID, "/"+string(rotation.AmbiguousIssue)):

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,13 @@ func (p *process) disarm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault = fault{}
+}
+
+// all are the calls so far.
+func (p *process) all() []call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.calls)
 }
 
 func (p *process) alive() bool {

@@ -47,6 +47,7 @@ type universe struct {
 	mu       sync.Mutex                   // guards the fields below
 	made     []rotation.Key               // every key that was made, with its value
 	excused  map[digest]bool              // keys that may die under whoever holds them
+	declared bool                         // the emergency
 	versions map[string]rotation.Versions // what the store said it saved; absent: not known
 	saved    map[string]int64             // the revisions that the journal said it saved; absent: not known
 	trace    []string
@@ -65,7 +66,7 @@ type pace struct {
 func (s Simulation) pace() pace {
 	if !s.RealClock {
 		return pace{
-			overlap: 2 * time.Minute, quiet: 2 * time.Minute, lag: 8 * time.Second, look: 6 * time.Second, patience: 12 * time.Second,
+			overlap: time.Second, quiet: time.Second, lag: 8 * time.Second, look: 6 * time.Second, patience: 12 * time.Second,
 			call: 10 * time.Second, lease: 30 * time.Second, skew: 5 * time.Second, nap: time.Second, limit: 60 * 24 * time.Hour,
 		}
 	}
@@ -91,15 +92,18 @@ func (u *universe) setUp(ctx context.Context) error {
 	if err := u.setUpIssuer(ctx); err != nil {
 		return err
 	}
-	if u.plot.outcome == rotation.RolledBack && (u.traits.KillsOld || u.traits.Grace > 0) {
-		u.skipped = "the issuer's Traits say that the old key ends by itself"
+	switch {
+	case u.plot.outcome == rotation.RolledBack && (u.traits.KillsOld || u.traits.Grace > 0):
+		u.skipped = "the old key ends by itself (Traits.KillsOld, Traits.Grace): there is nothing to go back to"
+		return nil
+	case u.traits.NoReplay:
+		u.skipped = "after a lost answer to Issue only a person can make another key (Traits.NoReplay)"
 		return nil
 	}
-	u.Store = NewStore()
-	if err := given(ctx, "Store", u.sim.Store, &u.World, &u.Store); err != nil {
+	if err := u.firstKey(ctx); err != nil {
 		return err
 	}
-	if err := u.firstKey(ctx); err != nil {
+	if err := u.setUpStore(ctx); err != nil {
 		return err
 	}
 	u.journal = NewJournal()
@@ -166,7 +170,7 @@ func (u *universe) setUpIssuer(ctx context.Context) error {
 	return nil
 }
 
-// firstKey makes the key that is in use at the beginning and stores it, as a person would have done.
+// firstKey makes the key that is in use at the beginning.
 func (u *universe) firstKey(ctx context.Context) error {
 	key, err := u.mint(ctx)
 	if err != nil {
@@ -179,11 +183,20 @@ func (u *universe) firstKey(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the first key is not accepted: %w", err)
 	}
+	return nil
+}
+
+// setUpStore stores the first key, as a person would have done.
+func (u *universe) setUpStore(ctx context.Context) error {
+	u.Store = NewStore()
+	if err := given(ctx, "Store", u.sim.Store, &u.World, &u.Store); err != nil {
+		return err
+	}
 	v, err := u.Store.Load(ctx, u.Credential)
 	if err != nil {
 		return fmt.Errorf("Load of an empty store: %w", err)
 	}
-	v.Keys = []rotation.StoredKey{{Key: key, Role: rotation.RoleCurrent}}
+	v.Keys = []rotation.StoredKey{{Key: u.Key, Role: rotation.RoleCurrent}}
 	if err := u.Store.Save(ctx, u.Credential, v); err != nil {
 		return fmt.Errorf("Save of the first key: %w", err)
 	}
