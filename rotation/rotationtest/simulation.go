@@ -16,7 +16,8 @@ import (
 // fields, and returns a part for it: a fresh one, or the same each time, which schedules share under different names. What is
 // nil is one of this package's fakes, and so is the rest of the world: a service beside yours, and a reader of the store.
 //
-// Functions may start goroutines if they end with what World.Cleanup is given.
+// Functions may start goroutines if they end with what World.Cleanup is given. With RealClock they are called from several at
+// the same time.
 type Simulation struct {
 	// Issuer returns an Issuer and the Verifier that asks its accepting side; a nil Verifier: the Issuer is one.
 	Issuer func(ctx context.Context, w *World) (rotation.Issuer, rotation.Verifier, error)
@@ -69,8 +70,9 @@ type Presenter struct {
 // is rolled back after the new key is current, an emergency, and an emergency between any two steps of a standard one. Each is
 // run without a fault first. Then, for every effect on an issuer, a store, a journal or a consumer: the process dies before it;
 // dies after it; the call fails and nothing happened; it happens and its answer is lost; a write to a store or a journal is held
-// up and arrives when another process has finished. Then another process, with a Rotator of its own, carries on. Every call that
-// only reads fails once, too.
+// up and arrives when another process has finished. Then another process, with a Rotator of its own, carries on. Calls that only
+// read fail once, too. While a rotation waits the same calls come again and again: of each kind 40 effects are tried at most, 10
+// writes that are held up and 4 reads, from the first to the last.
 //
 // Promised is, and each failure names it with the schedule and a trace:
 //
