@@ -50,11 +50,11 @@ func given[T comparable](ctx context.Context, field string, f func(context.Conte
 	}
 	p, err := f(ctx, w)
 	if err != nil {
-		return fmt.Errorf("Simulation.%s: %w", field, err)
+		return fmt.Errorf("rotationtest: Simulation.%s: %w", field, err)
 	}
 	var zero T
 	if p == zero {
-		return fmt.Errorf("Simulation.%s returned nil and no error", field)
+		return fmt.Errorf("rotationtest: Simulation.%s returned nil and no error", field)
 	}
 	*part = p
 	return nil

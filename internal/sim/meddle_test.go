@@ -222,6 +222,7 @@ func (w *World) second(ctx context.Context) {
 	w.mu.Unlock()
 	eve := w.start("eve", 0)
 	w.mu.Lock()
+	w.twoJournals = false
 	w.pending++
 	w.mu.Unlock()
 	go func() {

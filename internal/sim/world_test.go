@@ -181,7 +181,7 @@ func (w *World) reached(p *process, o op, point Point) {
 }
 
 // tooMany calls are a rotation that hammers instead of waiting.
-const tooMany = 6000
+const tooMany = 12000
 
 // stop ends the run. The caller holds the lock.
 func (w *World) stop() {
