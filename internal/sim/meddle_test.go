@@ -226,7 +226,7 @@ func (w *World) second(ctx context.Context) {
 	w.pending++
 	w.mu.Unlock()
 	go func() {
-		for range 10 {
+		for i := 0; i < 10 && ctx.Err() == nil; i++ {
 			w.mu.Lock()
 			eve.advance = time.Now()
 			w.mu.Unlock()

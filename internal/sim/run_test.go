@@ -70,7 +70,7 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 		r.Took = time.Since(w.began)
 		w.mu.Unlock()
 		running.Wait()
-		time.Sleep(10 * time.Minute) // calls that were left behind return
+		time.Sleep(30 * time.Minute) // whatever was left behind returns
 	})
 	return r
 }
