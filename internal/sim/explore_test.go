@@ -213,7 +213,7 @@ func (x *Explorer) Random(t *testing.T, seed uint64, most int, d time.Duration) 
 			for range 1 + rng.IntN(most) {
 				s := base.Steps[rng.IntN(len(base.Steps))]
 				troubles := s.Op.troubles()
-				if s.Op.effect() && rng.IntN(6) == 0 {
+				if x.Meddle && s.Op.effect() && rng.IntN(6) == 0 {
 					troubles = Interventions()
 				}
 				p := s.Point
