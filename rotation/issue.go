@@ -341,7 +341,11 @@ func (d *drive) keep(a *attempt, key Key) error {
 				continue
 			}
 		}
-		if err = d.store(d.target(key)); err == nil {
+		want := d.target(key)
+		if d.strangeCurrent() && !d.emergency() { // put there in the meantime: nobody was asked yet
+			want = d.beside(key)
+		}
+		if err = d.store(want); err == nil {
 			d.emit(Event{Kind: EventIssued, Text: "issued " + key.String()})
 			return nil
 		}

@@ -53,7 +53,14 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	w.mu.Lock()
 	w.meddled, w.meddledAt = true, time.Now()
 	old, fresh := w.seeded, w.newest()
+	known := w.oracle.recorded(old)
 	w.mu.Unlock()
+	switch what {
+	case NewKey, NewKeyKeep, DeadKey, Backup, Second:
+		if !known {
+			return // before the library knows of any key, this is just how the world is
+		}
+	}
 	leak := func(ms ...*minted) []rotation.Leak {
 		var keys []rotation.Leak
 		for _, m := range ms {

@@ -171,10 +171,10 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		if !ok || time.Since(since) < patient {
 			continue
 		}
+		w.locked(func() { w.answered = true })
 		now, err := p.rotator.Resolve(ctx, credential, a)
 		w.say("Resolve", now, err)
 		w.mu.Lock()
-		w.answered = w.answered || err == nil
 		w.tell("a person answers %s with %s %s (%v)", n.ID, a.Verb, a.KeyID, err)
 		delete(w.asked, n.ID)
 		w.mu.Unlock()
@@ -281,7 +281,7 @@ func (w *World) verdict(s Script) {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
 	last := w.last.Last
-	if current != nil && o.handmade[current] && (w.meddledAt.After(last.EndedAt.Add(-time.Minute)) || !last.RevokedAt.IsZero() && w.meddledAt.After(last.RevokedAt.Add(-time.Minute))) {
+	if (current == nil || o.handmade[current]) && w.meddled && (w.meddledAt.After(last.EndedAt.Add(-time.Minute)) || !last.RevokedAt.IsZero() && w.meddledAt.After(last.RevokedAt.Add(-time.Minute))) {
 		return // it was changed when nobody looked any more: that is for Inspect
 	}
 	if current == nil || !p.everywhere(current) {

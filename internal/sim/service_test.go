@@ -130,7 +130,11 @@ func (s *service) restart(id string) error {
 				if k := s.current(i.name); !k.Secret.IsZero() {
 					s.hold(i, k)
 				}
-				s.done[id] = n == len(s.instances)-1
+				if n == len(s.instances)-1 {
+					clear(s.done) // only the last one counts: a key may come back under its id
+					s.done[id] = true
+					delete(s.restarts, id)
+				}
 			})
 		}
 	}
