@@ -95,8 +95,22 @@ func (d *drive) target(issued ...Key) Versions {
 			out.Keys = append(out.Keys, w)
 		}
 	}
+	d.keepServing(out.Keys)
 	slices.SortFunc(out.Keys, func(a, b StoredKey) int { return int(b.Key.Serial - a.Key.Serial) })
 	return out
+}
+
+// keepServing leaves readers what they have while the value that they should have is lost.
+func (d *drive) keepServing(keys []StoredKey) {
+	if slices.ContainsFunc(keys, func(k StoredKey) bool { return k.Role == RoleCurrent }) {
+		return
+	}
+	served := d.doc.currentKey()
+	for i, k := range keys {
+		if k.Key.Serial == served.Serial && d.st.key(served.Serial).live() {
+			keys[i].Role = RoleCurrent
+		}
+	}
 }
 
 // strangeCurrent reports whether the store serves a key that no record names.
