@@ -295,7 +295,7 @@ func (d *drive) rebuild() {
 	if st.Run != nil {
 		attempts = st.Run.Attempts
 	}
-	st.Keys, st.Run, st.Current = nil, nil, 0
+	st.Keys, st.Run, st.Current, st.Behind = nil, nil, 0, false
 	if s, ok := parseStamp(d.doc.Stamp); ok {
 		st.Epoch = max(st.Epoch, s.Epoch+1)
 	}

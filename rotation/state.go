@@ -24,6 +24,7 @@ type state struct {
 	LastSerial     int64       `json:"last_serial,omitzero"` // given to a key
 	Current        int64       `json:"current,omitzero"`     // the key that readers of the store are to see
 	Claimed        bool        `json:"claimed,omitzero"`     // the store bears our stamp
+	Behind         bool        `json:"behind,omitzero"`      // the store was seen to be newer; epochs catch up, what was lost does not
 	Writing        bool        `json:"writing,omitzero"`     // a write to the store was intended; it may have happened
 	StoreEpoch     int64       `json:"store_epoch,omitzero"` // of the last write to the store that is known to have happened
 	Keys           []*keyState `json:"keys,omitzero"`        // every key that is not proven dead
@@ -151,6 +152,7 @@ type consumerState struct {
 	AckedAt     time.Time `json:"acked_at,omitzero"`
 	Role        Role      `json:"role,omitzero"`         // where it was told to find the key
 	CurrentOnly bool      `json:"current_only,omitzero"` // it cannot be a canary
+	Moves       int       `json:"moves,omitzero"`        // times that it was seen on another key afterwards: told again is a new move then
 	Done        int64     `json:"done,omitzero"`         // a person says that this key was deployed by hand
 	Observed    int64     `json:"observed,omitzero"`
 	ObservedAt  time.Time `json:"observed_at,omitzero"`
