@@ -88,7 +88,7 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	keys, listed, err := d.list()
 	if key := d.whole(k); !key.Secret.IsZero() && !(listed && k.disabled()) { // a key that is only disabled is refused too
 		err := d.proof(key, d.reg.Policy.Proofs)
-		if err == nil {
+		if err == nil || errors.Is(err, errMixed) { // no list outweighs what somebody can still do with it
 			k.Unseen = false
 			return isAlive, "it is still accepted"
 		}

@@ -103,12 +103,11 @@ func (d *drive) keepTarget() error {
 	if k == nil {
 		return nil
 	}
-	forward := d.emergency() || d.st.Run.irreversible(d.st)
-	if forward || !k.DisableSent.IsZero() {
+	if d.emergency() || !k.DisableSent.IsZero() {
 		switch rejected := errors.Is(d.verify(d.value(k.Key.Serial)), ErrRejected); {
 		case rejected && d.revived(k):
 			return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: "the key that stays is enabled once more"})
-		case rejected && forward:
+		case rejected && d.emergency():
 			if err := d.targetDied(); err != nil {
 				return err
 			}

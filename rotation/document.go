@@ -135,19 +135,37 @@ func (d *drive) read() error {
 	return nil
 }
 
-// number gives the key that was in the store before this library its serial: the store learns it at the next write.
+// number gives a key without a serial the one of the record that it is: one that was in the store before this library, or that
+// came back from a backup. The store learns it at the next write.
 func (d *drive) number() {
-	current := d.st.key(d.st.Current)
-	if d.st.Claimed || current == nil {
-		return
-	}
 	keys := slices.Clone(d.doc.Keys)
 	for i := range keys {
-		if k := &keys[i]; k.Key.Serial == 0 && k.Role == RoleCurrent {
-			k.Key.Serial, k.Key.Generation = current.Key.Serial, current.Key.Generation
+		if k := &keys[i]; k.Key.Serial == 0 {
+			if known := d.st.recordOf(*k); known != nil {
+				k.Key.Serial, k.Key.Generation = known.Key.Serial, known.Key.Generation
+			}
 		}
 	}
 	d.doc.Keys = keys
+}
+
+// recordOf returns the record of a stored key without a serial. Where an id is a slot, everything else tells what it held.
+func (st *state) recordOf(stored StoredKey) *keyState {
+	var found *keyState
+	for _, k := range st.Keys {
+		a, b := stored.Key, k.Key
+		same := a.ID == b.ID && a.IssuedAt.Equal(b.IssuedAt) && maps.Equal(a.Attributes, b.Attributes)
+		if a.ID == "" { // then only its place tells
+			same = same && !st.Claimed && stored.Role == RoleCurrent && b.Serial == st.Current
+		}
+		if same && k.DeadAt.IsZero() {
+			if found != nil {
+				return nil
+			}
+			found = k
+		}
+	}
+	return found
 }
 
 // put brings the store to want: intent, write, and a look whether a write that failed was done after all.

@@ -53,8 +53,6 @@ func judge(st *state, doc Versions, home string) drift {
 		return driftBehind
 	case ours && slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial > st.LastSerial }):
 		return driftBehind
-	case !ours && !st.Claimed:
-		return driftNone // nothing of ours was ever written
 	}
 	var current *StoredKey
 	for i, k := range doc.Keys {
@@ -63,6 +61,8 @@ func judge(st *state, doc Versions, home string) drift {
 		}
 	}
 	switch {
+	case !ours && !st.Claimed && (st.Current == 0 || current == nil || st.key(current.Key.Serial) != nil):
+		return driftNone // nothing of ours was ever written, and it is as it was
 	case current != nil && st.key(current.Key.Serial) == nil:
 		return driftUnknown
 	case ours && s.Epoch < st.StoreEpoch:

@@ -78,7 +78,7 @@ func (o *outbox) retryAt(now time.Time) time.Time {
 func (d *drive) emit(e Event) {
 	st := d.st
 	st.Outbox.Sequence++
-	e.ID = fmt.Sprintf("%s/%d/%d/%s", d.reg.Name, st.Epoch, st.Outbox.Sequence, st.WriteID) // another journal, or one that was restored, counts the same numbers
+	e.ID = fmt.Sprintf("%s/%s/%d/%d", d.reg.Name, st.WriteID, st.Epoch, st.Outbox.Sequence) // another journal, or one that was restored, counts the same numbers
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}

@@ -94,6 +94,20 @@ func (d *drive) resolveDebt(k *keyState, a Answer) error {
 	return nil
 }
 
+// turnAround goes back to the key that the rotation is leaving.
+func (d *drive) turnAround(why string) error {
+	run := d.st.Run
+	if run.Strategy != RollBack {
+		return d.rollBack(why)
+	}
+	if n := d.st.key(run.New); n == nil {
+		return d.refuse("no new key was made")
+	} else if !n.live() {
+		return d.refuse("%s cannot be used any more", n.Key)
+	}
+	return d.forward(why)
+}
+
 func (d *drive) answered(a Answer, what string) {
 	if a.Reason != "" {
 		what += ": " + a.Reason
@@ -116,15 +130,7 @@ func (d *drive) resolve(n Need, a Answer) error {
 		if strings.HasSuffix(n.ID, string(Drift)) {
 			d.verdict = &verdict{Answer{Verb: VerbReassert}, Drift} // the labels follow the new direction
 		}
-		if run.Strategy == RollBack {
-			if n := d.st.key(run.New); n == nil {
-				return d.refuse("no new key was made")
-			} else if !n.live() {
-				return d.refuse("%s cannot be used any more", n.Key)
-			}
-			return d.forward("asked by " + d.r.actor(d.ctx) + because(a))
-		}
-		return d.rollBack("asked by " + d.r.actor(d.ctx) + because(a))
+		return d.turnAround("asked by " + d.r.actor(d.ctx) + because(a))
 	}
 	if run == nil {
 		return d.refuse("no rotation is open")
@@ -222,7 +228,7 @@ func (d *drive) settleDrift(found drift, a Answer) error {
 		d.adopt(d.doc.currentKey())
 		d.answered(a, "the key in the store is current")
 	case a.Verb == VerbAdopt && found == driftPutBack:
-		if err := d.rollBack("the replaced key was made current again by hand"); err != nil {
+		if err := d.turnAround("the replaced key was made current again by hand"); err != nil {
 			return err
 		}
 	default:

@@ -25,7 +25,27 @@ type late struct {
 func (r *Rotator) keepUnrecorded(name string, in Incident) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for i, l := range r.unrecorded[name] {
+		if l.incident.Reference == in.Reference { // whoever is told that it is not recorded calls again
+			r.unrecorded[name][i] = late{l.incident.with(in), time.Now()}
+			return
+		}
+	}
 	r.unrecorded[name] = append(r.unrecorded[name], late{in, time.Now()})
+}
+
+// with adds what another call under the same reference names.
+func (in Incident) with(more Incident) Incident {
+	in.Credentials = slices.Compact(slices.Sorted(slices.Values(slices.Concat(in.Credentials, more.Credentials))))
+	in.Keys = slices.Clone(in.Keys)
+	for _, k := range more.Keys {
+		if !slices.ContainsFunc(in.Keys, func(l Leak) bool { return l.mark() == k.mark() }) {
+			in.Keys = append(in.Keys, k)
+		}
+	}
+	in.ConfirmedAt = earliest(in.ConfirmedAt, more.ConfirmedAt)
+	in.RevokeFirst = in.RevokeFirst || more.RevokeFirst
+	return in
 }
 
 // revokeUnrecorded kills what the caller names or, where it names a credential, what the store and the provider show of it.
@@ -38,9 +58,11 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 	var errs []error
 	if len(in.Credentials) > 0 {
 		doc, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
+		// Once the store knows of an emergency, what is not marked in it is the successor.
+		known := doc.Metadata["incident_reference"] == in.Reference ||
+			slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Compromised })
 		for _, k := range doc.Keys {
-			// Once the store knows the incident, what is not marked in it is the successor.
-			if doc.Metadata["incident_reference"] != in.Reference || k.Compromised {
+			if !known || k.Compromised {
 				keys[cmp.Or(k.Key.ID, fmt.Sprint("serial ", k.Key.Serial))] = k.Key
 			}
 		}

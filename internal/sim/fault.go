@@ -27,6 +27,8 @@ const (
 	Stalls    Trouble = "stalls"     // the whole process stands still; it happens when the process wakes, past its lease
 	Rejects   Trouble = "rejects"    // a definite answer that is wrong: one bad edge
 	Refused   Trouble = "not issued" // a definite answer that is right: nothing happened
+	Lies      Trouble = "says yes"   // nothing happens, and the answer is success
+	Down      Trouble = "is down"    // this and every call to the same system fails for ten minutes; a sink, for two days
 )
 
 // Point is one call: the n-th of its label in a run, as in "save store#2".
@@ -120,17 +122,35 @@ func (o op) effect() bool {
 func (o op) troubles() []Trouble {
 	switch {
 	case o == opDeliver:
-		return []Trouble{Fails, Lost, Hangs, Panics, Exits, DiesAfter}
+		return []Trouble{Fails, Lost, Hangs, Panics, Exits, DiesAfter, Down}
 	case o == opVerify, o == opHealth:
-		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Rejects}
+		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Rejects, Down}
 	case !o.effect():
-		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls}
+		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Down}
 	}
-	all := []Trouble{Fails, Lost, Lags, Hangs, Panics, Exits, DiesFirst, DiesAfter, Late, TooLate, Stalls}
-	if o == opIssue {
+	all := []Trouble{Fails, Lost, Lags, Hangs, Panics, Exits, DiesFirst, DiesAfter, Late, TooLate, Stalls, Down}
+	switch o {
+	case opIssue:
 		all = append(all, Refused)
+	case opDeploy, opRevoke:
+		all = append(all, Lies)
 	}
 	return all
+}
+
+// system is what a call is made to: what goes down, goes down as a whole.
+func (o op) system() string {
+	switch o {
+	case opStore, opLoadStore:
+		return "store"
+	case opJournal, opLoadJournal:
+		return "journal"
+	case opIssue, opRevoke, opDisable, opEnable, opList, opChoose:
+		return "provider"
+	case opDeploy, opHealth, opObserve:
+		return "services"
+	}
+	return string(o)
 }
 
 // opOf is the operation of a label.

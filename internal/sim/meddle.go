@@ -168,7 +168,7 @@ func (w *World) edit(what Trouble) {
 			return
 		}
 		m := w.provider.byHand(false)
-		w.oracle.handmade[m] = true
+		w.oracle.handmade[m], m.person = true, true
 		if what == DeadKey {
 			m.gone = m.since
 			w.atOnce = true
@@ -194,7 +194,12 @@ func (w *World) edit(what Trouble) {
 		w.prefers = rotation.VerbAdopt
 	}
 	w.tell("a person edits the store")
+	if m := w.provider.byValue(doc.Key(rotation.RoleCurrent).Secret); m != nil && !m.exists(time.Now()) {
+		w.oracle.handmade[m] = true // whoever reads the store has a dead key now
+	}
+	w.oracle.byHand = true
 	w.vault.put(doc)
+	w.oracle.byHand = false
 }
 
 // rewind makes the journal what it was, or nothing. The caller holds the lock.
@@ -241,7 +246,11 @@ func (w *World) register(more bool) {
 	if more {
 		s := newService(w, len(w.services), Pushed)
 		w.services = append(w.services, s)
-		s.hold(s.instances[0], w.seeded.answer())
+		if k := w.seeded; k.exists(time.Now()) {
+			s.hold(s.instances[0], k.answer()) // from an old file
+		} else {
+			s.hold(s.instances[0], w.vault.served())
+		}
 	} else {
 		s := w.services[len(w.services)-1]
 		s.hidden = true

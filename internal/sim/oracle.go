@@ -5,6 +5,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type oracle struct {
 	late        map[string]bool       // labels of calls that land when nobody waits for them any more
 	tampered    bool                  // the journal was restored or emptied: it cannot know what it does not know
 	handmade    map[*minted]bool      // killed by a person
+	byHand      bool                  // the write of the store that is under way is a person's
 	holder      owner                 // of the lease, as the journal has it
 }
 
@@ -120,7 +122,10 @@ func (o *oracle) nothingLost(why string) {
 		return
 	}
 	for _, m := range w.provider.keys {
-		if m.foreign || m.first || !m.exists(time.Now()) || w.vault.has(m) || o.named(m) || o.lateDone(opIssue) || w.setting.Untagged {
+		if m.foreign || m.first || !m.exists(time.Now()) || w.vault.has(m) || o.named(m) || w.setting.Untagged {
+			continue
+		}
+		if st := w.stands; o.lateDone(opIssue) && st.Open == nil {
 			continue
 		}
 		o.broken("law 2", "%s was minted, is not in the store, and no record names it (%s)", m.key.ID, why)
@@ -144,6 +149,11 @@ const emergencyLimit = issueLimit + 3*callTimeout
 // emergencyFirst is law 7: a compromised key is revoked in time, whatever else goes on.
 func (o *oracle) emergencyFirst() {
 	for m, at := range o.compromised {
+		unknown := !o.recorded(m) && time.Now().Before(o.w.down["store"]) // no record names it, and the store is silent
+		if unknown {
+			o.compromised[m] = time.Now()
+			continue
+		}
 		if _, sent := o.sent[m]; !sent && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
 			o.broken("law 7", "%s is compromised, and nobody tried to revoke it within %v", m.key.ID, emergencyLimit)
 		}
@@ -165,6 +175,16 @@ func (o *oracle) stored(old, now rotation.Versions) {
 			o.presented[is] = true
 		}
 	}
+	for _, k := range old.Keys {
+		m := o.w.provider.byValue(k.Key.Secret)
+		gone := !slices.ContainsFunc(now.Keys, func(n rotation.StoredKey) bool { return n.Key.Secret.Equal(k.Key.Secret) })
+		if m != nil && gone && !o.byHand && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
+			o.broken("law 2", "the value of %s leaves the store while the key is accepted", k.Key.ID)
+		}
+	}
+	if was != nil && was.person && was != is && was.exists(time.Now()) && !o.byHand && !o.w.emergency && !o.w.answered {
+		o.broken("law 10", "%s, which a person made current, was replaced without asking", was.key.ID)
+	}
 	var roles []string
 	for _, k := range now.Keys {
 		role := string(k.Role)
@@ -173,12 +193,21 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		}
 		roles = append(roles, k.Key.ID+" "+role)
 		if m := o.w.provider.byValue(k.Key.Secret); m != nil && k.Role == rotation.RoleCurrent && !k.Compromised {
-			if _, bad := o.compromised[m]; bad && is == m && was != m {
+			if since, bad := o.compromised[m]; bad && is == m && was != m && time.Since(since) > callTimeout {
 				o.broken("law 3", "%s is compromised, and was made current", k.Key.ID)
 			}
 		}
 	}
 	o.w.tell("the store holds %s", strings.Join(roles, ", "))
+}
+
+// tried notes the revocation of a compromised key.
+func (o *oracle) tried(what op, about string) {
+	for _, m := range o.w.provider.keys {
+		if _, bad := o.compromised[m]; bad && what == opRevoke && o.w.label(m) == about && o.sent[m].IsZero() {
+			o.sent[m] = time.Now()
+		}
+	}
 }
 
 // before is the beginning of a call.
@@ -189,6 +218,9 @@ func (o *oracle) before(p *process, what op, about string) {
 	if what == opRevoke {
 		for _, m := range o.w.provider.keys {
 			if _, bad := o.compromised[m]; bad && o.w.label(m) == about {
+				if first := len(o.sent) == 0; first && len(o.w.schedule) == 0 && o.w.counts[string(opIssue)] == 0 && !o.w.setting.Traits.Independent && !o.w.revokeFirst && o.w.setting.Traits.MaxKeys == 0 {
+					o.broken("law 7", "%s is revoked before a successor was tried, which may need it", m.key.ID)
+				}
 				if o.sent[m].IsZero() {
 					o.sent[m] = time.Now()
 				}
@@ -198,12 +230,59 @@ func (o *oracle) before(p *process, what op, about string) {
 	}
 	o.exclusive(p, string(what)+" "+about)
 	m := o.w.labelled(about)
+	o.intended(p, what, about, m)
 	if m == nil || !m.exists(time.Now()) {
 		return
 	}
 	switch what {
 	case opRevoke, opDisable:
 		o.killing(p, m, what)
+	}
+}
+
+// intended is the order of the protocol: the journal knows of an effect before it begins.
+func (o *oracle) intended(p *process, what op, about string, m *minted) {
+	var rec struct {
+		Keys []struct {
+			Key       rotation.Key `json:"key"`
+			Condemned bool         `json:"condemned"`
+			Disable   time.Time    `json:"disable_sent"`
+		} `json:"keys"`
+		Run struct {
+			Attempts []struct {
+				Fate string `json:"fate"`
+			} `json:"attempts"`
+			Consumers []struct {
+				Name string `json:"name"`
+				Sent int64  `json:"sent"`
+			} `json:"consumers"`
+		} `json:"run"`
+	}
+	if o.tampered || what == opStore || json.Unmarshal(p.journal.entries[credential].Data, &rec) != nil {
+		return
+	}
+	known := false
+	switch what {
+	case opIssue:
+		for _, a := range rec.Run.Attempts {
+			known = known || a.Fate == "open"
+		}
+	case opDeploy:
+		name, _, _ := strings.Cut(about, " ")
+		for _, c := range rec.Run.Consumers {
+			known = known || c.Name == name && c.Sent != 0
+		}
+	default:
+		for _, k := range rec.Keys {
+			if m == nil || m.key.ID != k.Key.ID {
+				known = known || m == nil
+				continue
+			}
+			known = known || what == opRevoke && k.Condemned || what == opDisable && !k.Disable.IsZero() || what == opEnable
+		}
+	}
+	if !known {
+		o.broken("law 9", "%s begins %q, of which the journal knows nothing", p.name, string(what)+" "+about)
 	}
 }
 
@@ -264,7 +343,7 @@ func (p *process) forcing() bool { return p.w.emergency }
 // killing is laws 3, 4 and 10: a key is about to be revoked or disabled.
 func (o *oracle) killing(p *process, m *minted, what op) {
 	w, now := o.w, time.Now()
-	if m.foreign {
+	if m.foreign || m.person {
 		o.broken("law 10", "%s of %s, which is none of ours", what, m.key.ID)
 	}
 	if _, bad := o.compromised[m]; bad {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +77,11 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 	if p.dead {
 		w.mu.Unlock()
 		return errDead
+	}
+	if time.Now().Before(w.down[o.system()]) {
+		w.oracle.tried(o, about)
+		w.mu.Unlock()
+		return injected{what: "down"}
 	}
 	w.counts[label]++
 	point := Point{label, w.counts[label]}
@@ -160,10 +166,31 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		w.mu.Unlock()
 		time.Sleep(d)
 		return act()
+	case Lies:
+		w.locked(func() { w.lied = true })
+		return nil
+	case Down:
+		w.locked(func() {
+			o := opOf(f.Label)
+			d := 10 * time.Minute
+			if o == opDeliver {
+				d = 48 * time.Hour
+			}
+			w.down[o.system()] = time.Now().Add(d)
+			w.outage = true
+		})
+		return injected{what: "down"}
 	case Rejects:
 		return fmt.Errorf("simulated: a bad edge: %w", rotation.ErrRejected)
 	case Refused:
 		return fmt.Errorf("simulated: %w", rotation.ErrNotIssued)
+	}
+	if o := opOf(f.Label); o == opRevoke || o == opDisable {
+		w.locked(func() { // a kill that is under way cannot know what somebody does beside it
+			if m := w.labelled(strings.TrimPrefix(f.Label, string(o)+" ")); m != nil {
+				w.oracle.excused[m] = "an intervention beside the kill"
+			}
+		})
 	}
 	w.meddle(ctx, p, f.Trouble)
 	time.Sleep(time.Second) // the call is under way while it happens

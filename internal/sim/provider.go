@@ -36,6 +36,7 @@ type minted struct {
 	key     rotation.Key
 	foreign bool // made by a person, for somebody else
 	first   bool // the seeded one
+	person  bool // put into the store by hand
 	since   time.Time
 	listed  time.Time
 	gone    time.Time // zero: there

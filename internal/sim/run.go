@@ -47,6 +47,9 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 		select {
 		case <-w.end:
 			time.Sleep(time.Hour) // what is under way lands
+			if w.outage {
+				time.Sleep(3 * 24 * time.Hour) // what was down is up again
+			}
 		case <-time.After(horizon):
 		}
 		for _, p := range w.processes {

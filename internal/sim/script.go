@@ -52,11 +52,11 @@ func emergency(in rotation.Incident) func(context.Context, *process) error {
 func (w *World) declare(p *process, in rotation.Incident) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.emergency = true
+	w.emergency, w.revokeFirst = true, in.RevokeFirst
 	w.tell("%s reports %s", p.name, in.Reference)
 	known := bytes.Contains(p.journal.entries[credential].Data, []byte(in.Reference))
 	for _, m := range w.provider.keys {
-		named := len(in.Credentials) > 0 && !known
+		named := len(in.Credentials) > 0 && !known && !w.oracle.tampered
 		for _, leak := range in.Keys {
 			named = named || leak.KeyID == m.key.ID && m.exists(time.Now())
 		}
@@ -124,7 +124,8 @@ func (w *World) live(ctx context.Context, p *process, s Script, from time.Durati
 func (w *World) finished(st rotation.Status, s Script) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.begun(st) && st.Open == nil && (st.Last != nil || w.oracle.tampered && time.Since(w.meddledAt) > 3*24*time.Hour) && len(st.Debts) == 0 && w.pending == 0 {
+	over := s.begun(st) && st.Last != nil || w.oracle.tampered && time.Since(w.meddledAt) > 3*24*time.Hour // nobody remembers
+	if over && st.Open == nil && len(st.Debts) == 0 && w.pending == 0 {
 		w.stop()
 	}
 }
@@ -150,6 +151,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		now, err := p.rotator.Resolve(ctx, credential, a)
 		w.say("Resolve", now, err)
 		w.mu.Lock()
+		w.answered = w.answered || err == nil
 		w.tell("a person answers %s with %s %s (%v)", n.ID, a.Verb, a.KeyID, err)
 		delete(w.asked, n.ID)
 		w.mu.Unlock()
@@ -170,7 +172,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 			}
 		}
 		w.mu.Unlock()
-		if !seen || time.Since(since) < 24*time.Hour {
+		if !seen || time.Since(since) < 2*time.Hour {
 			continue // it may yet settle by itself
 		}
 		w.mu.Lock()
@@ -252,11 +254,12 @@ func (w *World) verdict(s Script) {
 		return // stopped
 	}
 	current := p.byValue(w.vault.served().Secret)
-	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled {
+	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !w.lied && !w.outage {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
-	if current != nil && o.handmade[current] && w.meddledAt.After(w.last.Last.EndedAt.Add(-time.Minute)) {
-		return // the store was changed when nobody looked any more: that is for Inspect
+	last := w.last.Last
+	if current != nil && o.handmade[current] && (w.meddledAt.After(last.EndedAt.Add(-time.Minute)) || !last.RevokedAt.IsZero() && w.meddledAt.After(last.RevokedAt.Add(-time.Minute))) {
+		return // it was changed when nobody looked any more: that is for Inspect
 	}
 	if current == nil || !p.everywhere(current) {
 		o.broken("law 3", "at the end the store serves %v, which is not accepted", w.vault.served())
@@ -264,7 +267,7 @@ func (w *World) verdict(s Script) {
 	for _, m := range p.live() {
 		switch {
 		case m.foreign, m == current, m.first && !o.recorded(m):
-		case o.lateDone(opIssue), o.lateDone(opEnable), o.tampered:
+		case o.lateDone(opIssue) && m.since.After(w.last.Last.EndedAt), o.lateDone(opEnable), o.tampered:
 		default:
 			o.broken("law 2", "at the end %s is alive, and nobody knows", m.key.ID)
 		}

@@ -25,6 +25,7 @@ type Setting struct {
 	Chooses   bool          // values are chosen here
 	Slots     bool          // two ids that come back
 	Services  []Kind        // who uses the credential, canaries first
+	Stray     bool          // somebody whom no inventory knows uses the first key for some hours
 	Brittle   bool          // the last service breaks with every key but the first
 	Skews     []time.Duration
 }
@@ -80,6 +81,10 @@ func Settings() []Setting {
 			Services: []Kind{Pushed, Blind, Reader},
 		},
 		{
+			Name: "a stranger uses it", Traits: quick, Policy: rotation.Policy{Overlap: time.Hour, Quiet: 3 * time.Hour, Patience: 4 * time.Minute},
+			UsageLag: 20 * time.Minute, Stray: true, Disables: true, Services: []Kind{Pushed, Reader},
+		},
+		{
 			Name: "issuing kills", Traits: with(quick, func(t *rotation.Traits) { t.KillsOld = true }),
 			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute, AllowOutage: true}, Services: []Kind{Pushed, Reader},
 		},
@@ -104,3 +109,8 @@ const (
 	jobEvery = 3 * time.Minute
 	jobRuns  = 2 * time.Minute
 )
+
+// fits reports whether a script makes sense here: where issuing ends the old key, there is nothing to go back to.
+func (s Setting) fits(sc Script) bool {
+	return !(s.Traits.KillsOld && sc.Table == rotation.RollBack)
+}

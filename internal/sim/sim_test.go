@@ -12,6 +12,8 @@ import (
 var (
 	replay    = flag.String("sim.replay", "", "the schedule to run")
 	inSetting = flag.String("sim.setting", "plain", "the setting to run it in")
+	slice     = flag.Int("sim.k", 0, "k")
+	slices_   = flag.Int("sim.n", 0, "n")
 	inScript  = flag.String("sim.script", "standard", "the script to run")
 )
 
@@ -34,13 +36,17 @@ func TestWithout(t *testing.T) {
 
 func TestSingles(t *testing.T) {
 	for _, sc := range Scripts()[:3] {
-		explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2})
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Slice: [2]int{*slice, *slices_}})
+		})
 	}
 }
 
 func TestInterventions(t *testing.T) {
 	for _, sc := range Scripts()[:3] {
-		explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Meddle: true})
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Meddle: true, Slice: [2]int{*slice, *slices_}})
+		})
 	}
 }
 

@@ -30,28 +30,32 @@ type World struct {
 	seeded   *minted
 	stranger *minted // a key at the provider that is nobody's business here
 
-	mu          sync.Mutex
-	processes   []*process     // guarded by mu, like all that follows
-	counts      map[string]int // calls of each label
-	met         int            // faults that were met
-	troubled    time.Time      // when the last fault was met
-	pending     int            // late effects under way
-	trace       []line
-	steps       []Step
-	over        bool
-	ended       bool // the script is through
-	end         chan struct{}
-	emergency   bool     // one was reported
-	reporter    *process // by this one last
-	asked       map[string]time.Time
-	prefers     rotation.Verb   // what a person answers where there is a choice
-	last        rotation.Status // at the end
-	stands      rotation.Status // as last seen
-	meddledAt   time.Time
-	meddled     bool              // somebody changed the world from outside
-	atOnce      bool              // no overlap was possible
-	twoJournals bool              // whoever starts now has one of its own
-	names       map[string]string // short names of keys, for labels
+	mu           sync.Mutex
+	processes    []*process     // guarded by mu, like all that follows
+	counts       map[string]int // calls of each label
+	met          int            // faults that were met
+	troubled     time.Time      // when the last fault was met
+	pending      int            // late effects under way
+	trace        []line
+	steps        []Step
+	over         bool
+	ended        bool // the script is through
+	end          chan struct{}
+	revokeFirst  bool     // an incident asked for it
+	emergency    bool     // one was reported
+	reporter     *process // by this one last
+	asked        map[string]time.Time
+	prefers      rotation.Verb        // what a person answers where there is a choice
+	last         rotation.Status      // at the end
+	stands       rotation.Status      // as last seen
+	down         map[string]time.Time // systems that answer nothing until then
+	outage, lied bool                 // something was down, or said yes and did nothing
+	answered     bool                 // a person did
+	meddledAt    time.Time
+	meddled      bool              // somebody changed the world from outside
+	atOnce       bool              // no overlap was possible
+	twoJournals  bool              // whoever starts now has one of its own
+	names        map[string]string // short names of keys, for labels
 }
 
 // Step is one call of a run, and the state of the world in which it was made.
@@ -71,7 +75,7 @@ type line struct {
 
 // newWorld makes a world in which the first key is in use.
 func newWorld(s Setting, plan Schedule) *World {
-	w := &World{setting: s, schedule: plan, counts: map[string]int{}, began: time.Now(), names: map[string]string{}, end: make(chan struct{}), asked: map[string]time.Time{}, prefers: rotation.VerbReassert}
+	w := &World{setting: s, schedule: plan, counts: map[string]int{}, began: time.Now(), names: map[string]string{}, end: make(chan struct{}), asked: map[string]time.Time{}, down: map[string]time.Time{}, prefers: rotation.VerbReassert}
 	w.oracle = newOracle(w)
 	w.provider = &provider{w: w}
 	w.vault = &vault{w: w}
@@ -90,13 +94,31 @@ func newWorld(s Setting, plan Schedule) *World {
 		c.brittle = s.Brittle && i == len(s.Services)-1
 		w.services = append(w.services, c)
 		c.seed(w.seeded.answer())
+		if c.brittle {
+			w.in(repaired, func() { c.brittle = false }) // somebody mends it, long after the roll-back
+		}
 		if kind == Job {
 			w.mu.Lock()
 			w.in(70*time.Second, c.runJobs)
 			w.mu.Unlock()
 		}
 	}
+	if s.Stray {
+		w.locked(w.stray)
+	}
 	return w
+}
+
+// repaired is when a service that breaks with a new key is mended.
+const repaired = 15 * time.Minute
+
+// stray uses the first key now and then. The caller holds the lock.
+func (w *World) stray() {
+	now := time.Now()
+	if now.Sub(w.began) < 5*time.Hour {
+		w.provider.uses = append(w.provider.uses, use{id: w.seeded.key.ID + w.seeded.key.Attributes["held"], from: now, to: now})
+		w.in(50*time.Minute, w.stray)
+	}
 }
 
 // settle is how long a call that was given up may still land.
