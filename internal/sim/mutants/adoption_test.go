@@ -10,6 +10,7 @@ func adoption() []mutant {
 		{
 			"no gate",
 			"every kill is preceded by the facts of the same Advance; this asks for none (C1)",
+			"",
 			[]edit{{"gate.go", `	if !victim.Presented {
 		return nil`, `	if true {
 		return nil`}},
@@ -17,6 +18,7 @@ func adoption() []mutant {
 		{
 			"no gate in a roll-back",
 			"the new key dies as carefully as an old one: readers of the store have taken it (C2)",
+			"",
 			[]edit{{"gate.go", `	if !victim.Presented {
 		return nil`, `	if !victim.Presented || st.Run.Strategy == RollBack {
 		return nil`}},
@@ -24,6 +26,7 @@ func adoption() []mutant {
 		{
 			"revoke first, and look then",
 			"who uses the old key is asked before it dies, not after it",
+			"",
 			[]edit{
 				{"table.go", `			{PhaseSoak, (*drive).soak},
 			{PhaseDisable, (*drive).disable},
@@ -40,6 +43,7 @@ func adoption() []mutant {
 		{
 			"the gate of the soak is good enough",
 			"the facts are asked for again in the Advance that kills; this relies on what a former owner saw",
+			`^plain/standard: revoke`,
 			[]edit{{"retire.go", `	if err := d.passGate(); err != nil {
 		if d.st.Run.irreversible(d.st) {`, `	if err := error(nil); err != nil {
 		if d.st.Run.irreversible(d.st) {`}},
@@ -47,11 +51,13 @@ func adoption() []mutant {
 		{
 			"disable without the gate",
 			"a disabled key is refused like a revoked one; this tries it out on whoever still uses it",
+			`^slow/standard: disable`,
 			[]edit{{"disable.go", `			if err := d.passGate(); err != nil {`, `			if err := error(nil); err != nil {`}},
 		},
 		{
 			"what the journal remembers is a fact",
 			"the journal supplies times and ids, the facts are observed; this kills on what it saw in an earlier Advance",
+			"",
 			[]edit{{"facts.go", `	f.Consumers = d.look(run.Consumers, run.Target)`, `	f.Consumers = map[string]sight{}
 	for _, c := range run.Consumers {
 		f.Consumers[c.Name] = sight{Observable: true, OnTarget: true}
@@ -60,6 +66,7 @@ func adoption() []mutant {
 		{
 			"a consumer's promise is its adoption",
 			"that Deploy returned nil proves nothing; this lets a consumer pass that is seen on another key (C1)",
+			`^plain/standard: deploy.* says yes`,
 			[]edit{{"gate.go", `	case s.Observable && !s.OnTarget:
 		lacks`, `	case false:
 		lacks`}, {"deploy.go", `		case s.Observable && !s.OnTarget && canary && c.Problem != nil:`, `		case true:
@@ -68,16 +75,19 @@ func adoption() []mutant {
 		{
 			"nobody is asked for what nothing can see",
 			"a consumer that neither it nor the provider can show needs a person's word; this passes over it (C1)",
+			`^nothing is told/standard: deploy blind.* says yes`,
 			[]edit{{"gate.go", `	case !s.Observable && c.Attested != run.Target && !quiet && !run.untouched(c):`, `	case false:`}},
 		},
 		{
 			"no overlap",
 			"both keys live until the slowest presenter has let go, and what is under way is seen everywhere",
+			"",
 			[]edit{{"gate.go", `end.After(f.At) && !dead {`, `false && end.After(f.At) && !dead {`}},
 		},
 		{
 			"quiet is not asked for",
 			"the old key is unused, by the provider's figures, over the whole window; this ignores them (C11)",
+			"",
 			[]edit{{"gate.go", `	if u == nil {
 		return nil
 	}
@@ -89,16 +99,19 @@ func adoption() []mutant {
 		{
 			"figures may be as old as the window",
 			"the evidence reaches from the last move over the whole window; this takes fresher than the window for enough (C11)",
+			"",
 			[]edit{{"gate.go", `	if !u.AsOf.Before(end) {`, `	if !u.AsOf.Before(now.Add(-reg.Policy.Quiet)) {`}},
 		},
 		{
 			"our own probes are uses",
 			"the old key is never presented by this library while it soaks: it would never be quiet (C11)",
+			"",
 			[]edit{{"facts.go", `		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {`, `		if key := d.whole(victim); !key.Secret.IsZero() {`}},
 		},
 		{
 			"the key that stays may be dead",
 			"no key dies unless the other one is seen accepted",
+			`^plain/standard: .*the new key dies`,
 			[]edit{
 				{"gate.go", `	if f.Accepted != nil {
 		lacks`, `	if false {
@@ -109,18 +122,23 @@ func adoption() []mutant {
 		{
 			"once accepted is accepted",
 			"a key is accepted, or refused, several times in a row: one edge of the provider may be wrong",
+			`^slow/standard: verify.* rejects`,
 			[]edit{{"prepare.go", `	for range max(n, 1) {
 		err := d.verify(key)`, `	for range min(n, 1) {
 		err := d.verify(key)`}},
 		},
 		{
-			"no wait until a new key is known",
-			"a key is promoted when the whole provider knows it, not the edge that was asked",
-			[]edit{{"prove.go", `	case err == nil && everywhere.After(time.Now()) && !d.emergency()`, `	case false && err == nil && everywhere.After(time.Now()) && !d.emergency()`}},
+			"the first edge that accepts is the whole provider",
+			"a key is promoted when it was accepted several times in a row, and the time is over until it is known everywhere",
+			"",
+			[]edit{{"prove.go", `	case err == nil && everywhere.After(time.Now()) && !d.emergency()`, `	case false && err == nil && everywhere.After(time.Now()) && !d.emergency()`}, {"prepare.go", `	for range max(n, 1) {
+		err := d.verify(key)`, `	for range min(n, 1) {
+		err := d.verify(key)`}},
 		},
 		{
 			"a timeout is a rejection",
 			"accepted, refused and not known are three answers; this takes whatever is no yes for a no",
+			`^slow/standard: verify.* (fails|hangs|is down)`,
 			[]edit{{"prepare.go", `			rejected++
 		default:
 			return err
@@ -132,6 +150,7 @@ func adoption() []mutant {
 		{
 			"a dead current key is no reason to rotate",
 			"where nothing is left to protect the rotation is the repair; this refuses to begin it",
+			`^plain/standard: .*the old key dies`,
 			[]edit{{"prepare.go", `	case errors.Is(err, ErrRejected):
 		if !run.NoOverlap {`, `	case errors.Is(err, ErrRejected) && run.NoOverlap:
 		if !run.NoOverlap {`}},
@@ -139,29 +158,26 @@ func adoption() []mutant {
 		{
 			"a consumer is skipped",
 			"every known consumer is told",
+			"",
 			[]edit{{"deploy.go", `return d.deploy(d.st.Run.Consumers, RoleCurrent)`, `return d.deploy(d.st.Run.Consumers[1:], RoleCurrent)`}},
 		},
 		{
 			"each deployment has a new id",
 			"the same move carries the same id, so that whoever is restarting already is not restarted again",
+			"",
 			[]edit{{"deploy.go", `fmt.Sprintf("%s/%s/%d", d.st.Run.ID, c.Name, key.Serial)`, `newID()`}},
-		},
-		{
-			"the canary comes after the promotion",
-			"the first consumers try the key before anybody who reads the store can",
-			[]edit{{"table.go", `			{PhaseCanary, (*drive).canary},
-			{PhasePromote, (*drive).promote},`, `			{PhasePromote, (*drive).promote},
-			{PhaseCanary, (*drive).canary},`}},
 		},
 		{
 			"a roll-back tells those alone who were told",
 			"whoever reads the store goes back by the store; this leaves the new key current there (C2)",
+			"",
 			[]edit{{"table.go", `			{PhaseRestore, (*drive).restore},
 			{PhasePromote, (*drive).promote},`, `			{PhaseRestore, (*drive).restore},`}},
 		},
 		{
 			"a roll-back goes to a key that nobody asked about",
 			"the old key is proven before anybody goes back to it: it may have expired or died since (C15)",
+			`^plain/roll-back: .*the old key dies`,
 			[]edit{{"deploy.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
 	switch {`, `	var err error
 	switch {`}},
@@ -169,12 +185,14 @@ func adoption() []mutant {
 		{
 			"a roll-back kills the old key too",
 			"the roles are swapped: what was to die is spared",
+			"",
 			[]edit{{"table.go", `	run.spare(run.Old)
 	run.kill(run.New)`, `	run.kill(run.New)`}},
 		},
 		{
 			"a disabled key stays so",
 			"whoever breaks without the old key, or goes back to it, has it enabled first; this records it and does not do it",
+			`^slow/standard: (disable|revoke|save journal).*(the new key dies|emergency of the new key)`,
 			[]edit{{"disable.go", `func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) }`, `func(context.Context) error { _ = dis; return nil }`}},
 		},
 	}

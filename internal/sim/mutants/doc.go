@@ -10,8 +10,8 @@
 // C15 are the interleavings of counterexamples_test.go in package rotation, where each is told in words.
 //
 // A plain go test only looks whether every mutant still fits the engine. This builds and hunts them all, or those whose
-// name holds a word:
+// name matches:
 //
 //	go test ./internal/sim/mutants -v -timeout 30m -sim.mutants
-//	go test ./internal/sim/mutants -v -timeout 30m -sim.mutants=lease
+//	go test ./internal/sim/mutants -v -timeout 30m -sim.mutants='lease|settle'
 package mutants

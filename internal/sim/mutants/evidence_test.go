@@ -9,6 +9,7 @@ func evidence() []mutant {
 		{
 			"an answer is a proof of death",
 			"that Revoke returned nil proves nothing: the key is refused, or gone from a list",
+			`^plain/standard: revoke.* says yes`,
 			[]edit{{"confirm.go", `	if !k.DeadAt.IsZero() {
 		return isDead, k.Proof
 	}`, `	if !k.DeadAt.IsZero() || k.Answered {
@@ -18,16 +19,19 @@ func evidence() []mutant {
 		{
 			"a timeout is a proof of death",
 			"a key is dead when it is refused, not when nobody answers",
+			`^slow/standard: verify k2.* (fails|hangs|panics)`,
 			[]edit{{"confirm.go", `		if errors.Is(err, ErrRejected) && !live.IsZero()`, `		if (err != nil || errors.Is(err, ErrRejected)) && !live.IsZero()`}},
 		},
 		{
 			"a verifier that refuses everything proves a death",
 			"a refusal counts beside a live key that is accepted at the same time",
+			`^(plain|slow)/standard: verify.* (rejects|is down)`,
 			[]edit{{"confirm.go", `&& !live.IsZero() && d.verify(live) == nil {`, `&& !live.IsZero() {`}},
 		},
 		{
 			"a revocation that failed is taken for done",
 			"a key that should be dead and is not is a debt, and is revoked again",
+			`^plain/standard: revoke.* (fails|hangs|is down)`,
 			[]edit{
 				{"retire.go", `			return d.lateRevoke(victim, err)
 		}
@@ -44,6 +48,7 @@ func evidence() []mutant {
 		{
 			"debts are dropped at the end",
 			"a key that is not proven dead stays in the record until it is",
+			`^plain/(standard|roll-back): (issue|revoke)`,
 			[]edit{
 				{"finish.go", `	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome`, `	for _, k := range slices.Clone(st.Keys) {
@@ -61,6 +66,7 @@ func evidence() []mutant {
 		{
 			"an event is told at most once",
 			"an event stays in the record until every sink has taken it; this takes it out before",
+			`^plain/emergency: deliver`,
 			[]edit{{"outbox.go", `		if err != nil {
 				failed[id] = true`, `		if err != nil {
 				p.Owed = nil
@@ -69,17 +75,20 @@ func evidence() []mutant {
 		{
 			"the end is told to nobody",
 			"whatever a rotation did is told, from its beginning to its end",
+			"",
 			[]edit{{"finish.go", `	d.emit(Event{Kind: EventEnded,`, `	d.note(slog.LevelInfo, string(outcome))
 	_ = fmt.Sprint(Event{Kind: EventEnded,`}},
 		},
 		{
 			"the text of an error is recorded",
 			"of an error that does not say that it is public its kind is recorded, and nothing else",
+			"",
 			[]edit{{"errors.go", `		parts = append(parts, "failed ("+kindOf(err)+")")`, `		parts = append(parts, err.Error())`}},
 		},
 		{
 			"a value is in the record",
 			"a journal holds no secret; this keeps the value with its key",
+			"",
 			[]edit{{"issue.go", `	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt`, `	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt
 	ks.Key.Attributes = map[string]string{"value": key.Secret.Reveal()}`}},
 		},
@@ -92,11 +101,13 @@ func calls() []mutant {
 		{
 			"a call that does not return has succeeded",
 			"a call has succeeded if it returned; one that ends its goroutine has not",
+			`^plain/standard: .* exits`,
 			[]edit{{"guard.go", `		a := answer{err: errNoReturn}`, `		a := answer{}`}},
 		},
 		{
 			"a panic is not caught",
 			"a panic in user code is an error of that call; this lets it end the program",
+			`^plain/standard: .* panics`,
 			[]edit{{"guard.go", `			if recover() != nil {
 				a.err = errPanicked
 			}
@@ -105,21 +116,19 @@ func calls() []mutant {
 		{
 			"a call may take as long as it likes",
 			"every call has a time limit that is shorter than the lease",
+			`^plain/.*: (deploy|issue|revoke|save).* (hangs|lags)`,
 			[]edit{{"guard.go", `context.WithTimeout(context.WithoutCancel(ctx), limit)`, `context.WithTimeout(context.WithoutCancel(ctx), 100*limit)`}},
 		},
 		{
 			"a step that failed is not taken again",
 			"whatever failed is tried again, less and less often",
+			"",
 			[]edit{{"needs.go", `	return wait + wait*jitter/100`, `	return 1000*time.Hour + wait*jitter/100`}},
-		},
-		{
-			"a step that failed is taken again at once",
-			"whatever failed is tried again, less and less often",
-			[]edit{{"needs.go", `	return wait + wait*jitter/100`, `	return 0 * (wait + wait*jitter/100)`}},
 		},
 		{
 			"an open rotation wakes nobody",
 			"the journal says when there is something to do; this looks again when the next rotation is due",
+			"",
 			[]edit{{"needs.go", `		sooner(latest(st.Look, now))
 	} else {`, `		sooner(dueAt(reg, st.key(st.Current)))
 	} else {`}},
@@ -127,6 +136,7 @@ func calls() []mutant {
 		{
 			"verbs are missing",
 			"whatever only a person can end names the answers that it takes",
+			"",
 			[]edit{{"gate.go", `generation), VerbAttest, VerbRollBack)`, `generation))`}},
 		},
 	}

@@ -10,16 +10,19 @@ func takeover() []mutant {
 		{
 			"the lease is ignored",
 			"while another process drives nothing is done",
+			"",
 			[]edit{{"lease.go", `		if by != byForce && !r.expired(e, l) {`, `		if false && !r.expired(e, l) {`}},
 		},
 		{
 			"a lease ends early",
 			"a lease is over when the entry was seen unchanged for all of it; this takes it at half time",
+			`^plain/(standard|roll-back): save journal.* late`,
 			[]edit{{"lease.go", `	if now.Sub(seen.at) >= l.For {`, `	if now.Sub(seen.at) >= l.For/2 {`}},
 		},
 		{
 			"an emergency takes a lease politely",
 			"an emergency takes the lease from anybody; this waits for the holder, and thinks that somebody is at it (C9)",
+			`^plain/standard: .*emergency of the old key`,
 			[]edit{
 				{"emergency.go", `		by := byForce`, `		by := politely`},
 				{"emergency.go", `		case d == nil && st.covers(in):`, `		case d == nil:`},
@@ -31,6 +34,7 @@ func takeover() []mutant {
 		{
 			"a conflict of the journal is overwritten",
 			"whoever finds another's record has lost the lease; this writes its own over it",
+			`^plain/standard: save journal.*emergency of the new key`,
 			[]edit{{"lease.go", `		case now.Revision != d.revision:
 			return errLost`, `		case now.Revision != d.revision:
 			d.revision, e.Revision = now.Revision, now.Revision`}},
@@ -38,16 +42,19 @@ func takeover() []mutant {
 		{
 			"every record is taken for one's own",
 			"a write whose answer was lost is known by its id; this takes another's write for it",
+			`^plain/standard: .*emergency of the new key`,
 			[]edit{{"lease.go", `		case st.WriteID == d.st.WriteID:`, `		case st.WriteID != "":`}},
 		},
 		{
 			"no record is known as one's own",
 			"a write whose answer was lost is known by its id; this believes that it lost the lease, and leaves it behind",
+			`^plain/.*: save journal.* (lost|lags)`,
 			[]edit{{"lease.go", `		case st.WriteID == d.st.WriteID:`, `		case st.WriteID == "":`}},
 		},
 		{
 			"who lost the lease goes on issuing",
 			"an effect without a recorded intent is not begun; this ignores that the record was refused",
+			`^plain/standard: save journal.*emergency of`,
 			[]edit{{"issue.go", `	d.st.Writing = true
 	if err := d.save(); err != nil {
 		return err
@@ -61,6 +68,7 @@ func takeover() []mutant {
 		{
 			"who lost the lease goes on revoking",
 			"an effect without a recorded intent is not begun; this ignores that the record was refused",
+			`^plain/standard: save journal.*emergency of`,
 			[]edit{{"retire.go", `		victim.Condemned = true
 		if err := d.save(); err != nil {
 			return err
@@ -76,32 +84,38 @@ func takeover() []mutant {
 		{
 			"the epoch stands still",
 			"each taking of the lease is an epoch, and the store remembers it: that tells a journal that went back (C10)",
+			`^plain/standard: .*the journal is restored`,
 			[]edit{{"lease.go", `	st.Epoch++
 `, ``}},
 		},
 		{
 			"a takeover does not settle",
 			"after a takeover by expiry what cannot be undone waits until no call of the former owner can land",
+			`^(slow|plain)/(standard|roll-back): (deploy|disable|revoke).* late`,
 			[]edit{{"lease.go", `		if end := now.Add(l.Settle); end.After(st.Settle) {`, `		if end := now.Add(l.Settle); false && end.After(st.Settle) {`}},
 		},
 		{
 			"the gate does not settle",
 			"no key dies while a former owner's deployment can still land",
+			`^(slow|plain)/(standard|roll-back): (deploy|disable|revoke).* late`,
 			[]edit{{"gate.go", `	if st.Settle.After(f.At) {`, `	if false && st.Settle.After(f.At) {`}},
 		},
 		{
 			"nobody moves onto a key that is still being disabled, or does",
 			"a late Disable of the key that a roll-back goes to is waited out",
+			`^slow/standard: (disable|enable|save journal).*the new key dies`,
 			[]edit{{"deploy.go", `settled.After(time.Now()) {`, `false && settled.After(time.Now()) {`}},
 		},
 		{
 			"a key that a late call disabled stays so",
 			"the key that stays is enabled again if it was ever to be disabled",
+			`^slow/standard: disable`,
 			[]edit{{"disable.go", `	return d.enable(k) == nil`, `	return false`}},
 		},
 		{
 			"who goes back to another key is left there",
 			"a late deployment can bring a consumer back to the old key: it is told again",
+			`^(slow|plain)/(standard|roll-back): deploy.*(late|lags)`,
 			[]edit{{"soak.go", `	c.Acked, c.Observed, c.Done = 0, 0, 0
 `, ``}},
 		},
