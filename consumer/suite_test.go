@@ -207,3 +207,35 @@ func TestConsumerSuiteManual(t *testing.T) {
 	suite := rotationtest.ConsumerSuite{Consumer: m, Uses: nobody, Credential: credential}
 	require.NoError(t, suite.Check(t.Context()))
 }
+
+// A service that embeds a Handle calls the provider while everything around it dies.
+func TestSimulateHandle(t *testing.T) {
+	rotationtest.Simulate(t, rotationtest.Simulation{
+		Consumer: func(ctx context.Context, w *rotationtest.World) (rotationtest.Presenter, error) {
+			h, err := consumer.Follow(ctx, consumer.Source{Store: w.Store, Credential: w.Credential, Instance: "me"})
+			if err != nil {
+				return rotationtest.Presenter{}, err
+			}
+			w.Cleanup(func() { h.Close() })
+			return rotationtest.Presenter{Consumer: h, Uses: presentedBy(h, w.Provider)}, nil
+		},
+		Sample: 40,
+	})
+}
+
+// presentedBy calls the provider with the key of a Handle and asks it which key came.
+func presentedBy(h *consumer.Handle, p *rotationtest.Provider) uses {
+	const origin = "https://provider.example.com"
+	client := &http.Client{Transport: &consumer.Transport{Handle: h, Origin: origin, Base: p}}
+	return func(ctx context.Context) (rotation.Key, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, origin+"/pay", nil)
+		if err != nil {
+			return rotation.Key{}, err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return rotation.Key{}, err
+		}
+		return p.Presented(), resp.Body.Close()
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -186,3 +187,34 @@ func TestIssuerSuiteManual(t *testing.T) {
 	nobody := rotation.VerifierFunc(func(context.Context, rotation.Key) error { return rotation.ErrRejected })
 	require.NoError(t, rotationtest.IssuerSuite{Issuer: m, Verifier: nobody}.Check(t.Context()))
 }
+
+// RoundTrip answers without a network: in a synctest bubble there is none.
+func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, r)
+	if r.Body != nil {
+		r.Body.Close()
+	}
+	return w.Result(), nil
+}
+
+func TestSimulate(t *testing.T) {
+	const url = "https://gateway.example.com"
+	for name, make := range map[string]func(*http.Client) rotation.Issuer{
+		"REST":      func(c *http.Client) rotation.Issuer { return issuer.REST{URL: url + "/keys", Client: c, Traits: quick} },
+		"one's own": func(c *http.Client) rotation.Issuer { return Gateway{URL: url + "/keys", Admin: c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			rotationtest.Simulate(t, rotationtest.Simulation{
+				Issuer: func(context.Context, *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
+					c := &http.Client{Transport: &gateway{keys: map[string]map[string]any{}}}
+					return make(c), verify.Probe{URL: url + "/whoami", Client: c}, nil
+				},
+				Sample: 16,
+			})
+		})
+	}
+}
+
+// quick is a provider that agrees with itself at once.
+var quick = rotation.Traits{Propagation: -1, ListLag: -1}

@@ -154,3 +154,18 @@ func dueNames(t *testing.T, j rotation.Journal, names []string, before time.Time
 	}
 	return got
 }
+
+func TestSimulate(t *testing.T) {
+	for name, part := range map[string]func(*rotationtest.World) rotation.Journal{
+		"memory":                func(*rotationtest.World) rotation.Journal { return journal.NewMemory() },
+		"beside the secrets":    func(w *rotationtest.World) rotation.Journal { return journal.InStore(w.Store) },
+		"in a store of its own": func(*rotationtest.World) rotation.Journal { return journal.InStore(stores.NewMemory()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			rotationtest.Simulate(t, rotationtest.Simulation{
+				Journal: func(_ context.Context, w *rotationtest.World) (rotation.Journal, error) { return part(w), nil },
+				Sample:  16,
+			})
+		})
+	}
+}

@@ -56,7 +56,7 @@ func dueAt(reg *registration, current *keyState) time.Time {
 		return time.Time{}
 	}
 	due := current.Key.IssuedAt.Add(reg.MaxAge)
-	if end := current.Key.ExpiresAt; !end.IsZero() {
+	if end := current.end(); !end.IsZero() {
 		_, lag := reg.slowest()
 		last := end.Add(-(reg.Policy.Overlap + reg.Policy.Quiet + lag))
 		if half := current.Key.IssuedAt.Add(end.Sub(current.Key.IssuedAt) / 2); last.Before(half) {

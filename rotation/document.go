@@ -99,6 +99,22 @@ func (d *drive) target(issued ...Key) Versions {
 	return out
 }
 
+// strangeCurrent reports whether the store serves a key that no record names.
+func (d *drive) strangeCurrent() bool {
+	current := d.doc.currentKey()
+	return !current.IsZero() && d.st.key(current.Serial) == nil
+}
+
+// beside is what the store holds and a new key, without a change of anything else.
+func (d *drive) beside(issued Key) Versions {
+	out := d.doc
+	k := d.st.roles()[issued.Serial]
+	k.Key.Secret = issued.Secret
+	out.Keys = append(slices.Clone(d.doc.Keys), k)
+	out.Stamp = d.stamp().String()
+	return out
+}
+
 // stamp is ours for a write to the store now.
 func (d *drive) stamp() stamp {
 	s := stamp{Installation: d.home, Epoch: d.st.Epoch}
@@ -202,6 +218,11 @@ func (d *drive) store(want Versions) error {
 func (d *drive) project(meta map[string]string) error {
 	if err := d.read(); err != nil {
 		return err
+	}
+	if d.strangeCurrent() {
+		if err := d.disown(); err != nil {
+			return err
+		}
 	}
 	want := d.target()
 	if want.Metadata == nil {

@@ -186,16 +186,24 @@ func (d *drive) knownByID(id string) *keyState {
 // unknownCurrent handles a current key that no record names. If it is dead and ours is not, ours is put back; if it lives, a
 // person rotated by hand, and a person decides.
 func (d *drive) unknownCurrent() error {
+	if err := d.disown(); err != nil {
+		return err
+	}
+	if ours := d.value(d.st.Current); !ours.IsZero() && d.verify(ours) == nil {
+		return d.project(nil)
+	}
+	return nil // missingValues goes on from here: ours is lost
+}
+
+// disown makes a debt of the store's current key, which no record names, if it is dead or an emergency cannot wait. Else it is
+// for a person to say what it is.
+func (d *drive) disown() error {
 	stranger := d.doc.currentKey()
-	ours := d.value(d.st.Current)
 	err := d.verify(stranger)
 	if errors.Is(err, ErrRejected) || d.emergency() {
 		d.note(slog.LevelWarn, "the store's current key is none of ours and not accepted")
 		d.strangers(true)
-		if !ours.IsZero() && d.verify(ours) == nil {
-			return d.project(nil)
-		}
-		return nil // missingValues goes on from here: ours is lost
+		return nil
 	}
 	return &Error{Diagnosis: Drift, Evidence: fmt.Sprintf("the store's current key, %s, is none that this library issued", stranger), Action: "answer with adopt if the key was replaced by hand, with reassert if that was a mistake", Err: hide(err)}
 }

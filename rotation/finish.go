@@ -119,7 +119,7 @@ func (d *drive) close(outcome Outcome) {
 		}
 	}
 	st.Run, st.Cause, st.Retry = nil, "", retry{}
-	if outcome == RolledBack { // somebody looks into it before the schedule makes another one
+	if k := st.key(st.Current); outcome == RolledBack && (k == nil || k.Ends.IsZero()) { // somebody looks into it before the schedule makes another one
 		st.NotBefore = time.Now().Add(min(day, d.reg.MaxAge/4)).Round(0)
 	}
 }

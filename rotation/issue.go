@@ -276,6 +276,10 @@ func (d *drive) choose(c Chooser, a *attempt, req IssueRequest) (chosen Key, abs
 		a.Fate = fateRefused
 		return Key{}, false, &Error{Evidence: "the issuer chose an empty value"}
 	}
+	if err := d.read(); err != nil { // what was written in this Advance has another revision
+		a.Fate = fateRefused
+		return Key{}, false, err
+	}
 	chosen = d.numbered(a, chosen)
 	a.Chosen, d.st.Run.Target = true, a.Serial
 	d.enter(a, chosen)
@@ -337,7 +341,11 @@ func (d *drive) keep(a *attempt, key Key) error {
 				continue
 			}
 		}
-		if err = d.store(d.target(key)); err == nil {
+		want := d.target(key)
+		if d.strangeCurrent() && !d.emergency() { // put there in the meantime: nobody was asked yet
+			want = d.beside(key)
+		}
+		if err = d.store(want); err == nil {
 			d.emit(Event{Kind: EventIssued, Text: "issued " + key.String()})
 			return nil
 		}

@@ -43,6 +43,7 @@ func (d *drive) retire() error {
 	if len(d.pendingDeploy(d.st.Run.Consumers, RoleCurrent)) > 0 {
 		return to(PhaseDeploy, "a consumer was added")
 	}
+	d.buryRevoked()
 	if !slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered }) {
 		return nil
 	}
@@ -70,6 +71,24 @@ func (d *drive) retire() error {
 		}
 	}
 	return nil
+}
+
+// buryRevoked looks for victims whose revocation was sent, and worked although its answer was lost: a dead key has no gate to
+// pass. One that is still listed is not asked about, because asking is use.
+func (d *drive) buryRevoked() {
+	for _, victim := range d.st.victims() {
+		if !victim.DeadAt.IsZero() || victim.RevokedAt.IsZero() {
+			continue
+		}
+		keys, listed, err := d.list()
+		alive := slices.ContainsFunc(keys, func(i KeyInfo) bool { return i.Key.ID == victim.Key.ID })
+		if err != nil || listed && alive {
+			continue
+		}
+		if verdict, how := d.dead(victim); verdict == isDead {
+			d.buried(victim, how)
+		}
+	}
 }
 
 // lateRevoke keeps trying for as long as patience lasts; then the key becomes a debt, and the rotation is not undone by it.

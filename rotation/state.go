@@ -257,6 +257,14 @@ func (k *keyState) disabled() bool {
 	return !k.DisableSent.IsZero() && !k.EnabledAt.After(k.DisableSent)
 }
 
+// end is when the key ends by itself: it expires, or the provider ends it after a rotation that was rolled back.
+func (k *keyState) end() time.Time {
+	if k.Ends.IsZero() {
+		return k.Key.ExpiresAt
+	}
+	return k.Ends
+}
+
 // compromised reports whether an incident names the key.
 func (k *keyState) compromised() bool { return len(k.Incidents) > 0 }
 

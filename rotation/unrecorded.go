@@ -62,7 +62,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 		known := doc.Metadata["incident_reference"] == in.Reference ||
 			slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Compromised })
 		for _, k := range doc.Keys {
-			if !known || k.Compromised {
+			if !known && !k.Key.IssuedAt.After(in.ConfirmedAt) || k.Compromised {
 				keys[cmp.Or(k.Key.ID, fmt.Sprint("serial ", k.Key.Serial))] = k.Key
 			}
 		}
@@ -72,7 +72,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 				errs = append(errs, &Error{Credential: reg.Name, Evidence: "neither the journal, nor the store, nor the issuer says which keys there are", Err: hide(err)})
 			}
 			for _, i := range infos {
-				if isSuccessorName(reg.Name, i.Key.Name) {
+				if isSuccessorName(reg.Name, i.Key.Name) && !i.Key.IssuedAt.After(in.ConfirmedAt) { // what is younger did not leak
 					keys[i.Key.ID] = i.Key
 				}
 			}

@@ -44,3 +44,16 @@ func readBy(s rotation.SecretStore) func(context.Context, string) (secret.Value,
 		return v.Key(rotation.RoleCurrent).Secret, err
 	}
 }
+
+// TestStoreSimulate rotates with each store, in which processes die at every step.
+func TestStoreSimulate(t *testing.T) {
+	for place, make := range places {
+		t.Run(place, func(t *testing.T) {
+			open := make(t) // one place, for every schedule
+			rotationtest.Simulate(t, rotationtest.Simulation{
+				Store:  func(context.Context, *rotationtest.World) (rotation.SecretStore, error) { return open(t), nil },
+				Sample: 8,
+			})
+		})
+	}
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
 )
 
 // childFile makes the test binary one of TestSQLiteProcesses' children.
@@ -178,4 +179,14 @@ func (c *countdown) Err() error {
 		close(c.done)
 	}
 	return context.Canceled
+}
+
+// TestSQLiteSimulate rotates in real time with a file that every schedule shares.
+func TestSQLiteSimulate(t *testing.T) {
+	p := newSQLiteFile(t).(sqliteFile)
+	j := migrated(t, p, p.open(t))
+	rotationtest.Simulate(t, rotationtest.Simulation{
+		Journal:   func(context.Context, *rotationtest.World) (rotation.Journal, error) { return j, nil },
+		RealClock: true, Sample: 6,
+	})
 }

@@ -5,70 +5,125 @@ package sim
 
 import (
 	"flag"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
 var (
-	replay    = flag.String("sim.replay", "", "the schedule to run")
-	inSetting = flag.String("sim.setting", "plain", "the setting to run it in")
-	slice     = flag.Int("sim.k", 0, "k")
-	slices_   = flag.Int("sim.n", 0, "n")
-	inScript  = flag.String("sim.script", "standard", "the script to run")
+	replay    = flag.String("sim.replay", "", "a schedule to run, as a failing test prints it; see -sim.setting and -sim.script")
+	inSetting = flag.String("sim.setting", "plain", "the setting of -sim.replay")
+	inScript  = flag.String("sim.script", "standard", "the script of -sim.replay")
+	pairs     = flag.Bool("sim.pairs", false, "every pair of faults in effects, after pruning")
+	part      = flag.String("sim.part", "1/1", "the k-th of n parts of -sim.pairs: each part prunes for itself")
+	seconds   = flag.Int("sim.seconds", 5, "how long to run random schedules")
+	seed      = flag.Uint64("sim.seed", 1, "of random schedules; 0: another one each time")
+	meddling  = flag.Int("sim.meddle", 60, "one in so many interventions; 1: all of them")
+	logs      = flag.Bool("sim.logs", false, "traces with what the engine logs")
 )
 
-func TestWithout(t *testing.T) {
+// sample is one in so many of the single faults: all of them, but under the race detector.
+var sample = 1
+
+// Without a fault every script ends in every setting, and no law is broken on the way.
+func TestWithoutFaults(t *testing.T) {
 	for _, s := range Settings() {
 		for _, sc := range Scripts() {
+			if s.fits(sc) {
+				t.Run(s.Name+"/"+sc.Name, func(t *testing.T) { fine(t, Run(t, s, sc, nil, false)) })
+			}
+		}
+	}
+}
+
+// Every call of every table meets every fault that it can meet.
+func TestSingles(t *testing.T) {
+	for _, sc := range Scripts()[:3] {
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Part: [2]int{1, sample}})
+		})
+	}
+}
+
+// The same in the other settings: a part of it, another one in each setting.
+func TestSinglesElsewhere(t *testing.T) {
+	for i, s := range Settings()[1:] {
+		for _, sc := range Scripts() {
+			if s.fits(sc) {
+				t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
+					explore(t, &Explorer{Setting: s, Script: sc, Part: [2]int{i + 1, elsewhere}})
+				})
+			}
+		}
+	}
+}
+
+const elsewhere = 200 // one in so many faults
+
+// Between any two steps somebody does something to the world: a part of it.
+func TestInterventions(t *testing.T) {
+	for _, sc := range Scripts()[:3] {
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Meddle: true, Part: [2]int{1, *meddling}})
+		})
+	}
+}
+
+// Two faults in one run. Without -sim.pairs a sample of them.
+func TestPairs(t *testing.T) {
+	var k, n int
+	if _, err := fmt.Sscanf(*part, "%d/%d", &k, &n); err != nil || k < 1 || k > n {
+		t.Fatalf("-sim.part is %q, want k/n", *part)
+	}
+	if !*pairs {
+		k, n = 1, 400
+	}
+	for _, sc := range Scripts()[:3] {
+		t.Run(sc.Name, func(t *testing.T) {
+			x := &Explorer{Setting: Settings()[0], Script: sc, Allow: paired, Part: [2]int{k, n}, Two: true}
+			explore(t, x)
+		})
+	}
+}
+
+// paired are the faults of pairs: those in effects, and of those that leave the same behind only one. A call that hangs, panics
+// or ends its goroutine has done as little as one that fails.
+func paired(f Fault) bool {
+	switch f.Trouble {
+	case Hangs, Panics, Exits, Down:
+		return false
+	}
+	return opOf(f.Label).effect()
+}
+
+// Up to four faults, anywhere; with -sim.meddle 1 interventions among them.
+func TestRandom(t *testing.T) {
+	from := *seed
+	if from == 0 {
+		from = uint64(time.Now().UnixNano()) % 1e6
+	}
+	t.Logf("-sim.seed %d", from)
+	settings, scripts := Settings(), Scripts()
+	each := time.Duration(*seconds) * time.Second / time.Duration(len(settings))
+	for i, s := range settings {
+		sc := scripts[(int(from)+i)%len(scripts)]
+		if s.fits(sc) {
 			t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
-				r := Run(t, s, sc, nil, false)
-				for _, v := range r.Violations {
-					t.Error(v)
-				}
-				if t.Failed() {
-					t.Log(r.Trace())
-				}
-				t.Log(len(r.Steps), r.Took)
+				x := &Explorer{Setting: s, Script: sc, Meddle: *meddling == 1}
+				began := time.Now()
+				x.Workers = runtime.GOMAXPROCS(0)
+				x.Random(t, from, 4, each)
+				report(t, x, began)
 			})
 		}
 	}
 }
 
-func TestSingles(t *testing.T) {
-	for _, sc := range Scripts()[:3] {
-		t.Run(sc.Name, func(t *testing.T) {
-			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Slice: [2]int{*slice, *slices_}})
-		})
-	}
-}
-
-func TestInterventions(t *testing.T) {
-	for _, sc := range Scripts()[:3] {
-		t.Run(sc.Name, func(t *testing.T) {
-			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Workers: 2, Meddle: true, Slice: [2]int{*slice, *slices_}})
-		})
-	}
-}
-
-func explore(t *testing.T, x *Explorer) {
-	{
-		sc := x.Script
-		began := time.Now()
-		x.Singles(t)
-		t.Log(sc.Name, x.coverage(began), len(x.bad), "bad")
-		kinds := map[string]int{}
-		for _, r := range x.bad {
-			key := r.Violations[0].Law + " " + string(r.Schedule[0].Trouble)
-			kinds[key]++
-			if kinds[key] <= 2 {
-				t.Log(r.Schedule, r.Violations[0])
-			}
-		}
-		t.Log(kinds)
-	}
-}
-
-// TestReplay runs one schedule: go test -run Replay -sim.replay 'save journal#3 fails' -sim.script standard -sim.setting plain.
+// TestReplay runs one schedule and shows what happens.
 func TestReplay(t *testing.T) {
 	if *replay == "" {
 		t.Skip("without -sim.replay")
@@ -77,16 +132,65 @@ func TestReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keepLogs = true
+	keepLogs = *logs
 	for _, s := range Settings() {
 		for _, sc := range Scripts() {
 			if s.Name == *inSetting && sc.Name == *inScript {
 				r := Run(t, s, sc, plan, false)
 				t.Log(r.Trace())
-				for _, v := range r.Violations {
-					t.Error(v)
-				}
+				fine(t, r)
 			}
 		}
+	}
+}
+
+// fine fails the test with what was violated, and how to see it again.
+func fine(t *testing.T, r *Result) {
+	t.Helper()
+	if len(r.Violations) == 0 {
+		return
+	}
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	t.Logf("again with: go test -run Replay ./internal/sim -sim.setting %q -sim.script %q -sim.replay %q -sim.logs", r.Setting.Name, r.Script.Name, r.Schedule)
+	t.Log(r.Trace())
+}
+
+// explore runs what the explorer is set to, and reports.
+func explore(t *testing.T, x *Explorer) {
+	t.Helper()
+	x.Workers = runtime.GOMAXPROCS(0)
+	began := time.Now()
+	x.Singles(t)
+	if x.Two {
+		x.Pairs(t)
+	}
+	report(t, x, began)
+}
+
+// report prints what was covered, and one failing schedule for each law and trouble, shrunk.
+func report(t *testing.T, x *Explorer, began time.Time) {
+	t.Helper()
+	t.Log(x.coverage(began))
+	kinds := map[string]*Result{}
+	for _, r := range x.bad {
+		kind := r.Violations[0].Law
+		if len(r.Schedule) > 0 {
+			kind += " " + string(r.Schedule[len(r.Schedule)-1].Trouble)
+		}
+		if kinds[kind] == nil {
+			kinds[kind] = r
+		}
+	}
+	for i, kind := range slices.Sorted(maps.Keys(kinds)) {
+		if i == 5 {
+			t.Errorf("and more: %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+			break
+		}
+		fine(t, Shrink(t, kinds[kind]))
+	}
+	if len(x.bad) > 0 {
+		t.Errorf("%d schedules break a law", len(x.bad))
 	}
 }

@@ -14,5 +14,9 @@
 // the implementation has. Check is the same without a test, for a service that wants to know at its start, or for a synctest
 // bubble.
 //
+// [Simulate] runs whole rotations with your own implementation of any part, in which the process dies before and after every
+// effect, and calls fail or lose their answer: a suite proves that a part keeps its clauses, a simulation that rotations with it
+// keep their promises. [Simulation] names the parts; the others are the fakes.
+//
 // This package is for tests: it imports package testing. It needs nothing outside the standard library.
 package rotationtest

@@ -6,7 +6,9 @@ package rotationtest_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/handover-go/handover/rotation"
@@ -70,4 +72,21 @@ func (h hasty) Verify(ctx context.Context, key rotation.Key) error {
 		return rotation.ErrRejected
 	}
 	return nil
+}
+
+// In a test of a service that keeps its key in a field: it is asked what its requests carry, and called while processes die. An
+// issuer, a store or a journal of one's own is given in the same way.
+func ExampleSimulate() {
+	testService := func(t *testing.T) { // func TestService(t *testing.T)
+		rotationtest.Simulate(t, rotationtest.Simulation{
+			Consumer: func(_ context.Context, w *rotationtest.World) (rotationtest.Presenter, error) {
+				s := &service{client: http.Client{Transport: w.Provider}}
+				return rotationtest.Presenter{Consumer: s, Uses: func(ctx context.Context) (rotation.Key, error) {
+					err := s.Pay(ctx)
+					return w.Provider.Presented(), err
+				}}, nil
+			},
+		})
+	}
+	_ = testService
 }

@@ -3,6 +3,8 @@
 
 package rotationtest
 
+import "testing"
+
 // What the tests of this package see of the suites.
 
 func names(clauses []clause) []string {
@@ -18,3 +20,14 @@ func (s StoreSuite) Clauses() []string    { return names(s.clauses()) }
 func (s ConsumerSuite) Clauses() []string { return names(s.clauses()) }
 func (s VerifierSuite) Clauses() []string { return names(s.clauses()) }
 func (s JournalSuite) Clauses() []string  { return names(s.clauses()) }
+
+// Violations are what is wrong with the parts of s, in the first plot where anything is.
+func (s Simulation) Violations(t *testing.T) []error {
+	t.Helper()
+	for _, p := range plots {
+		if found := s.explore(t, p); len(found.violations) > 0 {
+			return found.violations
+		}
+	}
+	return nil
+}

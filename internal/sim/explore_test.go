@@ -22,13 +22,15 @@ type Explorer struct {
 	Meddle  bool             // interventions instead of faults
 	Allow   func(Fault) bool // which faults; nil: all
 	Stop    bool             // at the first violation
-	Slice   [2]int           // the k-th of n parts of the first faults, from 1; zero: all
+	Part    [2]int           // the k-th of n parts of the first faults, from 1; zero: all
+	Two     bool             // a second fault after each of the first
 
 	mu       sync.Mutex
 	tried    map[visit]bool // guarded by mu
 	states   map[uint64]bool
 	points   map[string]bool
 	bad      []*Result
+	met      []*Result // runs that met all their faults
 	runs     atomic.Int64
 	effects  atomic.Int64
 	pruned   atomic.Int64
@@ -66,19 +68,15 @@ func (x *Explorer) coverage(began time.Time) Coverage {
 
 // busyLoop is how long a run may take by the real clock: it takes some milliseconds, unless it turns in circles while its own
 // clock stands still.
-const busyLoop = 20 * time.Second
+const busyLoop = time.Minute
 
 // run makes one run and keeps what it saw.
 func (x *Explorer) run(t *testing.T, plan Schedule) *Result {
 	busy := time.AfterFunc(busyLoop, func() {
 		panic(fmt.Sprintf("sim: no end after %v, killed by: no end: %s, %s: %s", busyLoop, x.Script.Name, x.Setting.Name, plan))
 	})
-	began := time.Now()
 	r := Run(t, x.Setting, x.Script, plan, true)
 	busy.Stop()
-	if real := time.Since(began); real > time.Second {
-		fmt.Println("slow", real, plan, len(r.Steps), r.Violations)
-	}
 	x.runs.Add(1)
 	if r.Met < len(plan) {
 		x.unmet.Add(1)
@@ -139,23 +137,28 @@ func (x *Explorer) fresh(r *Result) []Fault {
 	return faults
 }
 
-// Singles runs every fault at every call, and returns the runs that met theirs.
-func (x *Explorer) Singles(t *testing.T) (met []*Result) {
+// Singles runs every fault at every call.
+func (x *Explorer) Singles(t *testing.T) {
 	base := x.run(t, nil)
 	if len(base.Violations) > 0 {
-		return nil
+		return
 	}
 	var plans []Schedule
 	for i, f := range x.fresh(base) {
-		if n := x.Slice[1]; n == 0 || i%n == x.Slice[0]-1 {
+		if n := x.Part[1]; n == 0 || i%n == (x.Part[0]-1)%n {
 			plans = append(plans, Schedule{f})
 		}
 	}
-	return x.all(t, plans)
+	met := x.all(t, plans)
+	if x.Two {
+		x.met = met
+	}
 }
 
-// Pairs runs a second fault at every call after the first, for each of the firsts.
-func (x *Explorer) Pairs(t *testing.T, firsts []*Result) {
+// Pairs runs a second fault at every call after the first, for each of the firsts that Singles met.
+func (x *Explorer) Pairs(t *testing.T) {
+	firsts := x.met
+	x.met = nil
 	for _, first := range firsts {
 		if x.stopping.Load() {
 			return
@@ -210,6 +213,9 @@ func (x *Explorer) Random(t *testing.T, seed uint64, most int, d time.Duration) 
 			for range 1 + rng.IntN(most) {
 				s := base.Steps[rng.IntN(len(base.Steps))]
 				troubles := s.Op.troubles()
+				if x.Meddle && s.Op.effect() && rng.IntN(6) == 0 {
+					troubles = Interventions()
+				}
 				p := s.Point
 				p.N = 1 + rng.IntN(p.N+2)
 				plan = append(plan, Fault{p, troubles[rng.IntN(len(troubles))]})

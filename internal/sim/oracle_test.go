@@ -30,15 +30,16 @@ type oracle struct {
 
 	excused     map[*minted]string // keys that a presenter may hold although they are refused, and why
 	compromised map[*minted]time.Time
-	sent        map[*minted]time.Time // revocations of compromised keys that were sent
-	presented   map[*minted]bool      // somebody used it
-	promotedAt  map[*minted]time.Time // it became current
-	replacedAt  map[*minted]time.Time // it was current and is not any more
-	late        map[string]bool       // labels of calls that land when nobody waits for them any more
-	tampered    bool                  // the journal was restored or emptied: it cannot know what it does not know
-	handmade    map[*minted]bool      // killed by a person
-	byHand      bool                  // the write of the store that is under way is a person's
-	holder      owner                 // of the lease, as the journal has it
+	accused     map[*minted]map[string]bool // by which incidents
+	sent        map[*minted]time.Time       // revocations of compromised keys that were sent
+	presented   map[*minted]bool            // somebody used it
+	promotedAt  map[*minted]time.Time       // it became current
+	replacedAt  map[*minted]time.Time       // it was current and is not any more
+	late        map[string]bool             // labels of calls that land when nobody waits for them any more
+	tampered    bool                        // the journal was restored or emptied: it cannot know what it does not know
+	handmade    map[*minted]bool            // killed by a person
+	byHand      bool                        // the write of the store that is under way is a person's
+	holder      owner                       // of the lease, as the journal has it
 }
 
 // owner is who drives, as the journal tells.
@@ -49,7 +50,7 @@ type owner struct {
 
 func newOracle(w *World) *oracle {
 	return &oracle{
-		w: w, excused: map[*minted]string{}, compromised: map[*minted]time.Time{}, sent: map[*minted]time.Time{},
+		w: w, excused: map[*minted]string{}, compromised: map[*minted]time.Time{}, sent: map[*minted]time.Time{}, accused: map[*minted]map[string]bool{},
 		presented: map[*minted]bool{}, promotedAt: map[*minted]time.Time{}, replacedAt: map[*minted]time.Time{},
 		late: map[string]bool{}, handmade: map[*minted]bool{},
 	}
@@ -96,7 +97,7 @@ func (o *oracle) look(why string) {
 	for _, s := range w.services {
 		for _, i := range s.instances {
 			m := p.byValue(i.key.Secret)
-			if m == nil || i.idle || o.innocent(m) {
+			if m == nil || i.idle || s.hidden || o.innocent(m) {
 				continue
 			}
 			young := w.emergency && now.Sub(m.since) < w.setting.Propagate // nobody waits for the new key to be known

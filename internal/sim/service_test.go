@@ -85,7 +85,7 @@ func (s *service) drop(i *instance) {
 // current is what the store serves; a service that starts and finds nothing is down. The caller holds the lock.
 func (s *service) current(who string) rotation.Key {
 	k := s.w.vault.served()
-	if k.Secret.IsZero() {
+	if k.Secret.IsZero() && !s.w.emergency {
 		s.w.oracle.broken("law 3", "%s starts, and the store serves no key", who)
 	}
 	return k
@@ -130,7 +130,11 @@ func (s *service) restart(id string) error {
 				if k := s.current(i.name); !k.Secret.IsZero() {
 					s.hold(i, k)
 				}
-				s.done[id] = n == len(s.instances)-1
+				if n == len(s.instances)-1 {
+					clear(s.done) // only the last one counts: a key may come back under its id
+					s.done[id] = true
+					delete(s.restarts, id)
+				}
 			})
 		}
 	}

@@ -41,6 +41,7 @@ type World struct {
 	over         bool
 	ended        bool // the script is through
 	end          chan struct{}
+	said         int      // what methods returned
 	revokeFirst  bool     // an incident asked for it
 	emergency    bool     // one was reported
 	reporter     *process // by this one last
@@ -180,7 +181,7 @@ func (w *World) reached(p *process, o op, point Point) {
 }
 
 // tooMany calls are a rotation that hammers instead of waiting.
-const tooMany = 6000
+const tooMany = 12000
 
 // stop ends the run. The caller holds the lock.
 func (w *World) stop() {

@@ -28,7 +28,7 @@ const (
 	Rejects   Trouble = "rejects"    // a definite answer that is wrong: one bad edge
 	Refused   Trouble = "not issued" // a definite answer that is right: nothing happened
 	Lies      Trouble = "says yes"   // nothing happens, and the answer is success
-	Down      Trouble = "is down"    // this and every call to the same system fails for ten minutes; a sink, for two days
+	Down      Trouble = "is down"    // this and every call to the same system fails for ten minutes; a sink, for a day
 )
 
 // Point is one call: the n-th of its label in a run, as in "save store#2".

@@ -53,7 +53,14 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	w.mu.Lock()
 	w.meddled, w.meddledAt = true, time.Now()
 	old, fresh := w.seeded, w.newest()
+	known := w.oracle.recorded(old)
 	w.mu.Unlock()
+	switch what {
+	case NewKey, NewKeyKeep, DeadKey, Backup, Second:
+		if !known {
+			return // before the library knows of any key, this is just how the world is
+		}
+	}
 	leak := func(ms ...*minted) []rotation.Leak {
 		var keys []rotation.Leak
 		for _, m := range ms {
@@ -222,10 +229,11 @@ func (w *World) second(ctx context.Context) {
 	w.mu.Unlock()
 	eve := w.start("eve", 0)
 	w.mu.Lock()
+	w.twoJournals = false
 	w.pending++
 	w.mu.Unlock()
 	go func() {
-		for range 10 {
+		for i := 0; i < 10 && ctx.Err() == nil; i++ {
 			w.mu.Lock()
 			eve.advance = time.Now()
 			w.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/handover-go/handover/rotation"
@@ -41,15 +42,28 @@ func Scripts() []Script {
 // emergency reports an incident.
 func emergency(in rotation.Incident) func(context.Context, *process) error {
 	return func(ctx context.Context, p *process) error {
-		p.w.declare(p, in)
+		in := in
+		if in.Reference == "INC-1" {
+			in.ConfirmedAt = p.w.began // whoever repeats it says the same
+		}
+		added := p.w.declare(p, in)
 		report, err := p.rotator.Emergency(ctx, in)
 		p.w.say("Emergency", report, err)
+		if err != nil && strings.Contains(err.Error(), "an emergency is open already") {
+			p.w.locked(func() { // a refusal: the same leak, perhaps, whose successor must not die
+				for _, m := range added {
+					if delete(p.w.oracle.accused[m], in.Reference); len(p.w.oracle.accused[m]) == 0 {
+						delete(p.w.oracle.compromised, m)
+					}
+				}
+			})
+		}
 		return err
 	}
 }
 
 // declare tells the oracle what an incident makes compromised: what the journal resolves when it first sees the reference.
-func (w *World) declare(p *process, in rotation.Incident) {
+func (w *World) declare(p *process, in rotation.Incident) (added []*minted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.emergency, w.revokeFirst = true, in.RevokeFirst
@@ -71,8 +85,18 @@ func (w *World) declare(p *process, in rotation.Incident) {
 			since = time.Now()
 		}
 		w.oracle.compromised[m] = since
+		if named {
+			if w.oracle.accused[m] == nil {
+				w.oracle.accused[m] = map[string]bool{}
+			}
+			if !w.oracle.accused[m][in.Reference] {
+				added = append(added, m)
+			}
+			w.oracle.accused[m][in.Reference] = true
+		}
 	}
 	w.reporter = p
+	return added
 }
 
 const (
@@ -82,8 +106,7 @@ const (
 )
 
 // live drives the credential from one process until the run is over.
-func (w *World) live(ctx context.Context, p *process, s Script, from time.Duration) {
-	time.Sleep(from)
+func (w *World) live(ctx context.Context, p *process, s Script) {
 	begun := false
 	for ctx.Err() == nil && p.alive() {
 		w.mu.Lock()
@@ -148,10 +171,10 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		if !ok || time.Since(since) < patient {
 			continue
 		}
+		w.locked(func() { w.answered = true })
 		now, err := p.rotator.Resolve(ctx, credential, a)
 		w.say("Resolve", now, err)
 		w.mu.Lock()
-		w.answered = w.answered || err == nil
 		w.tell("a person answers %s with %s %s (%v)", n.ID, a.Verb, a.KeyID, err)
 		delete(w.asked, n.ID)
 		w.mu.Unlock()
@@ -254,11 +277,11 @@ func (w *World) verdict(s Script) {
 		return // stopped
 	}
 	current := p.byValue(w.vault.served().Secret)
-	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !w.lied && !w.outage {
+	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !(s.Table != rotation.Emergency && w.met > 0) {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
 	last := w.last.Last
-	if current != nil && o.handmade[current] && (w.meddledAt.After(last.EndedAt.Add(-time.Minute)) || !last.RevokedAt.IsZero() && w.meddledAt.After(last.RevokedAt.Add(-time.Minute))) {
+	if (current == nil || o.handmade[current]) && w.meddled && (w.meddledAt.After(last.EndedAt.Add(-time.Minute)) || !last.RevokedAt.IsZero() && w.meddledAt.After(last.RevokedAt.Add(-time.Minute))) {
 		return // it was changed when nobody looked any more: that is for Inspect
 	}
 	if current == nil || !p.everywhere(current) {

@@ -15,7 +15,7 @@ import (
 
 // Two runs that come to the same state by different ways go on alike. A state is what the journal, the store, the provider,
 // the services and the processes are in, without what differs at random or does not matter: unguessable ids, numbers that
-// only grow, and times but for how far off they are, by order of magnitude.
+// only grow, and times but for how far off they are, roughly.
 
 // state is the hash of the world as a process finds it. The caller holds the lock.
 func (w *World) state(p *process) uint64 {
@@ -45,22 +45,21 @@ func (w *World) state(p *process) uint64 {
 	return h.Sum64()
 }
 
-// ago is how far off a time is, by order of magnitude.
+// ago is how far off a time is, roughly: to come, just now, a while, long past.
 func ago(t time.Time) int {
 	if t.IsZero() {
 		return -100
 	}
-	d := time.Since(t)
-	n := 0
-	for _, limit := range []time.Duration{2 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, time.Hour, 3 * time.Hour, 24 * time.Hour} {
-		if d.Abs() >= limit {
-			n++
-		}
+	switch d := time.Since(t); {
+	case d < -time.Second:
+		return -1
+	case d < time.Minute:
+		return 0
+	case d < 30*time.Minute:
+		return 1
+	default:
+		return 2
 	}
-	if d < 0 {
-		return -n
-	}
-	return n
 }
 
 // digest writes the record of the credential, as far as it decides anything.

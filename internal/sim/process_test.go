@@ -174,7 +174,7 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 			o := opOf(f.Label)
 			d := 10 * time.Minute
 			if o == opDeliver {
-				d = 48 * time.Hour
+				d = 24 * time.Hour
 			}
 			w.down[o.system()] = time.Now().Add(d)
 			w.outage = true

@@ -45,7 +45,7 @@ const (
 
 // Settings that every table is tried in. The first is the one for pairs.
 func Settings() []Setting {
-	policy := rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute}
+	policy := rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 90 * time.Second}
 	quick := rotation.Traits{Propagation: -1, ListLag: -1}
 	slow := rotation.Traits{Propagation: time.Minute, ListLag: 30 * time.Second}
 	with := func(t rotation.Traits, change func(*rotation.Traits)) rotation.Traits {
@@ -69,7 +69,7 @@ func Settings() []Setting {
 		},
 		{
 			Name: "provider's grace", Traits: with(slow, func(t *rotation.Traits) { t.Grace = 24 * time.Hour }),
-			Policy:    rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute, AllowProviderDeadline: true},
+			Policy:    rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowProviderDeadline: true},
 			Propagate: 30 * time.Second, ListLag: 20 * time.Second, Services: []Kind{Pushed, Reader, Job},
 		},
 		{
@@ -81,12 +81,12 @@ func Settings() []Setting {
 			Services: []Kind{Pushed, Blind, Reader},
 		},
 		{
-			Name: "a stranger uses it", Traits: quick, Policy: rotation.Policy{Overlap: time.Hour, Quiet: 3 * time.Hour, Patience: 4 * time.Minute},
+			Name: "a stranger uses it", Traits: quick, Policy: rotation.Policy{Overlap: time.Hour, Quiet: 3 * time.Hour, Patience: 90 * time.Second},
 			UsageLag: 20 * time.Minute, Stray: true, Disables: true, Services: []Kind{Pushed, Reader},
 		},
 		{
 			Name: "issuing kills", Traits: with(quick, func(t *rotation.Traits) { t.KillsOld = true }),
-			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 4 * time.Minute, AllowOutage: true}, Services: []Kind{Pushed, Reader},
+			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowOutage: true}, Services: []Kind{Pushed, Reader},
 		},
 	}
 }

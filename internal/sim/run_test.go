@@ -41,8 +41,13 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 			if len(s.Skews) > 0 {
 				skew = s.Skews[i%len(s.Skews)]
 			}
-			p := w.start(name, skew)
-			running.Go(func() { w.live(ctx, p, script, time.Duration(i)*20*time.Second) })
+			running.Go(func() {
+				time.Sleep(time.Duration(i) * 20 * time.Second)
+				for ctx.Err() == nil {
+					w.live(ctx, w.start(name, skew), script)
+					time.Sleep(restart) // whoever died is started again
+				}
+			})
 		}
 		select {
 		case <-w.end:
@@ -52,21 +57,26 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 			}
 		case <-time.After(horizon):
 		}
-		for _, p := range w.processes {
-			p.retire()
-		}
 		w.verdict(script)
 		cancel()
+		w.mu.Lock()
+		for _, p := range w.processes {
+			p.dead = true
+		}
+		w.mu.Unlock()
 		w.mu.Lock()
 		w.over = true
 		r.Violations, r.Steps, r.Met, r.trace, r.began = w.oracle.violations, w.steps, w.met, w.trace, w.began
 		r.Took = time.Since(w.began)
 		w.mu.Unlock()
 		running.Wait()
-		time.Sleep(10 * time.Minute) // calls that were left behind return
+		time.Sleep(30 * time.Minute) // whatever was left behind returns
 	})
 	return r
 }
+
+// restart is how long it takes until a process that died is there again. It is longer than a lease.
+const restart = 2 * time.Minute
 
 // Trace is what happened, for a person: when, who, what.
 func (r *Result) Trace() string {
