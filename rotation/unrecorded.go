@@ -56,13 +56,16 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 		keys[k.mark()] = Key{ID: k.KeyID, Secret: k.Value}
 	}
 	var errs []error
+	young := func(k Key) bool { // made after the incident: a successor, or a key that the record, when it is made, names
+		return k.IssuedAt.After(in.ConfirmedAt)
+	}
 	if len(in.Credentials) > 0 {
 		doc, err := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
 		// Once the store knows of an emergency, what is not marked in it is the successor.
 		known := doc.Metadata["incident_reference"] == in.Reference ||
 			slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Compromised })
 		for _, k := range doc.Keys {
-			if !known && !k.Key.IssuedAt.After(in.ConfirmedAt) || k.Compromised {
+			if !known && !young(k.Key) || k.Compromised {
 				keys[cmp.Or(k.Key.ID, fmt.Sprint("serial ", k.Key.Serial))] = k.Key
 			}
 		}
@@ -72,7 +75,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 				errs = append(errs, &Error{Credential: reg.Name, Evidence: "neither the journal, nor the store, nor the issuer says which keys there are", Err: hide(err)})
 			}
 			for _, i := range infos {
-				if isSuccessorName(reg.Name, i.Key.Name) && !i.Key.IssuedAt.After(in.ConfirmedAt) { // what is younger did not leak
+			if isSuccessorName(reg.Name, i.Key.Name) && !young(i.Key) {
 					keys[i.Key.ID] = i.Key
 				}
 			}

@@ -211,11 +211,33 @@ func (o *oracle) tried(what op, about string) {
 	}
 }
 
+// believe takes over what the record counts as compromised: the engine decides that when it records an incident, and not when
+// somebody reports it.
+func (o *oracle) believe(p *process) {
+	if !o.w.emergency {
+		return
+	}
+	var rec struct {
+		Keys []struct {
+			Key       rotation.Key `json:"key"`
+			Incidents []string     `json:"incidents"`
+		} `json:"keys"`
+	}
+	_ = json.Unmarshal(p.journal.entries[credential].Data, &rec) // an empty one at the beginning
+	for _, k := range rec.Keys {
+		m := o.w.provider.holder(k.Key.ID)
+		if _, known := o.compromised[m]; m != nil && !known && len(k.Incidents) > 0 && !o.w.setting.Slots && o.w.label(m) == m.key.ID {
+			o.compromised[m] = time.Now()
+		}
+	}
+}
+
 // before is the beginning of a call.
 func (o *oracle) before(p *process, what op, about string) {
 	if !what.effect() || what == opJournal {
 		return
 	}
+	o.believe(p)
 	if what == opRevoke {
 		for _, m := range o.w.provider.keys {
 			if _, bad := o.compromised[m]; bad && o.w.label(m) == about {

@@ -44,7 +44,7 @@ func emergency(in rotation.Incident) func(context.Context, *process) error {
 	return func(ctx context.Context, p *process) error {
 		in := in
 		if in.Reference == "INC-1" {
-			in.ConfirmedAt = p.w.began // whoever repeats it says the same
+			in.ConfirmedAt = p.w.began.Add(-clockSkew) // whoever repeats it says the same
 		}
 		added := p.w.declare(p, in)
 		report, err := p.rotator.Emergency(ctx, in)
