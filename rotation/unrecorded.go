@@ -75,7 +75,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 				errs = append(errs, &Error{Credential: reg.Name, Evidence: "neither the journal, nor the store, nor the issuer says which keys there are", Err: hide(err)})
 			}
 			for _, i := range infos {
-			if isSuccessorName(reg.Name, i.Key.Name) && !young(i.Key) {
+				if isSuccessorName(reg.Name, i.Key.Name) && !young(i.Key) {
 					keys[i.Key.ID] = i.Key
 				}
 			}

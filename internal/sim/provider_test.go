@@ -125,6 +125,7 @@ func (p *provider) byHand(foreign bool) *minted {
 	m := p.mint(id, "", secret.Value{})
 	m.foreign = foreign
 	m.since, m.listed = m.since.Add(-time.Hour), m.since
+	m.key.IssuedAt = m.key.IssuedAt.Add(-24 * time.Hour)
 	return m
 }
 
