@@ -40,6 +40,7 @@ type oracle struct {
 	handmade    map[*minted]bool            // killed by a person
 	byHand      bool                        // the write of the store that is under way is a person's
 	holder      owner                       // of the lease, as the journal has it
+	tookOver    time.Time                   // when a lease was last taken that had run out
 }
 
 // owner is who drives, as the journal tells.
@@ -171,6 +172,9 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		if was != nil {
 			o.replacedAt[was] = time.Now()
 		}
+		if is == nil && !o.w.meddled && !o.w.emergency {
+			o.broken("law 3", "the store serves no key any more")
+		}
 		if is != nil {
 			o.promotedAt[is] = time.Now()
 			o.presented[is] = true
@@ -193,6 +197,7 @@ func (o *oracle) stored(old, now rotation.Versions) {
 			role += "!"
 		}
 		roles = append(roles, k.Key.ID+" "+role)
+		o.serving(k)
 		if m := o.w.provider.byValue(k.Key.Secret); m != nil && k.Role == rotation.RoleCurrent && !k.Compromised {
 			if since, bad := o.compromised[m]; bad && is == m && was != m && time.Since(since) > callTimeout {
 				o.broken("law 3", "%s is compromised, and was made current", k.Key.ID)
@@ -200,6 +205,29 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		}
 	}
 	o.w.tell("the store holds %s", strings.Join(roles, ", "))
+}
+
+// serving is law 7 for the store: what is compromised is served to nobody, once the incident can be known to whoever writes.
+func (o *oracle) serving(k rotation.StoredKey) {
+	m := o.w.provider.byValue(k.Key.Secret)
+	if m == nil || o.byHand || o.tampered || k.Compromised || k.Role == rotation.RoleRetiring {
+		return
+	}
+	if since, bad := o.compromised[m]; bad && time.Since(since) > 2*callTimeout && o.recorded(m) {
+		o.broken("law 7", "%s is compromised, and stays %s in the store", m.key.ID, k.Role)
+	}
+}
+
+// over is law 7 for the end of an emergency: no key that it was about is alive.
+func (o *oracle) over(e rotation.Event) {
+	if e.Kind != rotation.EventEnded || e.Strategy != rotation.Emergency || o.tampered {
+		return
+	}
+	for m, since := range o.compromised {
+		if m.exists(time.Now()) && since.Before(e.At) && !o.handmade[m] {
+			o.broken("law 7", "the emergency has ended, and %s is compromised and alive", m.key.ID)
+		}
+	}
 }
 
 // tried notes the revocation of a compromised key.
@@ -251,6 +279,9 @@ func (o *oracle) before(p *process, what op, about string) {
 			}
 		}
 	}
+	if what == opIssue && o.w.revokeFirst && len(o.w.schedule) == 0 && len(o.sent) == 0 {
+		o.broken("law 7", "a key is issued, and none was revoked yet, which was to be first")
+	}
 	o.exclusive(p, string(what)+" "+about)
 	m := o.w.labelled(about)
 	o.intended(p, what, about, m)
@@ -291,9 +322,14 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 			known = known || a.Fate == "open"
 		}
 	case opDeploy:
-		name, _, _ := strings.Cut(about, " ")
+		name, id, _ := strings.Cut(about, " ")
 		for _, c := range rec.Run.Consumers {
 			known = known || c.Name == name && c.Sent != 0
+		}
+		for _, k := range rec.Keys {
+			if k.Key.ID == id && k.Condemned {
+				o.broken("law 3", "%s is given %s, which is condemned", name, id)
+			}
 		}
 	default:
 		for _, k := range rec.Keys {
@@ -343,6 +379,9 @@ func (o *oracle) journaled(p *process, old, e rotation.Entry) {
 		if before != "" && after != "" && after != before && !o.tampered && p.ahead().Abs() <= clockSkew {
 			if left := lease - time.Since(o.holder.saved); left > clockSkew && !p.forcing() {
 				o.broken("law 5", "%s takes the lease of %s, which has %v to go", p.name, o.holder.by.nameOr("nobody"), left)
+			}
+			if o.tookOver = now; p.forcing() {
+				o.tookOver = time.Time{} // an emergency waits for nothing
 			}
 		}
 		o.holder = owner{by: p, saved: now}
@@ -394,6 +433,9 @@ func (o *oracle) killing(p *process, m *minted, what op) {
 	}
 	if !o.presented[m] {
 		return
+	}
+	if ago := now.Sub(o.tookOver); ago < callTimeout {
+		o.broken("law 5", "%s of %s %v after a takeover: a call of the former owner can still land", what, m.key.ID, ago)
 	}
 	policy := w.setting.Policy
 	if at, ok := o.replacedAt[m]; ok && !o.newer(m, current) && now.Sub(at) < policy.Overlap-2*clockSkew && !w.setting.Traits.KillsOld && !w.atOnce {

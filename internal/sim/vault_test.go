@@ -140,6 +140,7 @@ func (t *trail) deliver(e rotation.Event) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	t.w.oracle.value("an event", e)
+	t.w.oracle.over(e)
 	if !t.ids[e.ID] {
 		t.ids[e.ID] = true
 		t.events = append(t.events, e)

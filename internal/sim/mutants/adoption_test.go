@@ -43,7 +43,7 @@ func adoption() []mutant {
 		{
 			"the gate of the soak is good enough",
 			"the facts are asked for again in the Advance that kills; this relies on what a former owner saw",
-			`^plain/standard: revoke`,
+			`^plain/standard: revoke.* (panics|fails|exits|dies first)`,
 			[]edit{{"retire.go", `	if err := d.passGate(); err != nil {
 		if d.st.Run.irreversible(d.st) {`, `	if err := error(nil); err != nil {
 		if d.st.Run.irreversible(d.st) {`}},
@@ -51,7 +51,7 @@ func adoption() []mutant {
 		{
 			"disable without the gate",
 			"a disabled key is refused like a revoked one; this tries it out on whoever still uses it",
-			`^slow/standard: disable`,
+			`^slow/standard: disable.* (fails|hangs|dies first|dies after|stalls|late)`,
 			[]edit{{"disable.go", `			if err := d.passGate(); err != nil {`, `			if err := error(nil); err != nil {`}},
 		},
 		{
@@ -69,8 +69,15 @@ func adoption() []mutant {
 			`^plain/standard: deploy.* says yes`,
 			[]edit{{"gate.go", `	case s.Observable && !s.OnTarget:
 		lacks`, `	case false:
-		lacks`}, {"deploy.go", `		case s.Observable && !s.OnTarget && canary && c.Problem != nil:`, `		case true:
-		case s.Observable && !s.OnTarget && canary && c.Problem != nil:`}},
+		lacks`}, {"gate.go", `	if s.Verifiable && s.VerifyErr != nil {
+		lacks`, `	if false {
+		lacks`}, {"deploy.go", `		if b == nil || run.untouched(c) {
+			continue
+		}
+		canary :=`, `		if true {
+			continue
+		}
+		canary :=`}},
 		},
 		{
 			"nobody is asked for what nothing can see",

@@ -46,12 +46,6 @@ func takeover() []mutant {
 			[]edit{{"lease.go", `		case st.WriteID == d.st.WriteID:`, `		case st.WriteID != "":`}},
 		},
 		{
-			"no record is known as one's own",
-			"a write whose answer was lost is known by its id; this believes that it lost the lease, and leaves it behind",
-			`^plain/.*: save journal.* (lost|lags)`,
-			[]edit{{"lease.go", `		case st.WriteID == d.st.WriteID:`, `		case st.WriteID == "":`}},
-		},
-		{
 			"who lost the lease goes on issuing",
 			"an effect without a recorded intent is not begun; this ignores that the record was refused",
 			`^plain/standard: save journal.*emergency of`,
@@ -82,42 +76,22 @@ func takeover() []mutant {
 			return d.lateRevoke`}},
 		},
 		{
-			"the epoch stands still",
-			"each taking of the lease is an epoch, and the store remembers it: that tells a journal that went back (C10)",
-			`^plain/standard: .*the journal is restored`,
-			[]edit{{"lease.go", `	st.Epoch++
-`, ``}},
-		},
-		{
 			"a takeover does not settle",
 			"after a takeover by expiry what cannot be undone waits until no call of the former owner can land",
-			`^(slow|plain)/(standard|roll-back): (deploy|disable|revoke).* late`,
+			`^plain/standard: (save journal|revoke).* (dies first|dies after|late)`,
 			[]edit{{"lease.go", `		if end := now.Add(l.Settle); end.After(st.Settle) {`, `		if end := now.Add(l.Settle); false && end.After(st.Settle) {`}},
 		},
 		{
 			"the gate does not settle",
 			"no key dies while a former owner's deployment can still land",
-			`^(slow|plain)/(standard|roll-back): (deploy|disable|revoke).* late`,
+			`^plain/standard: (save journal|revoke).* (dies first|dies after|late)`,
 			[]edit{{"gate.go", `	if st.Settle.After(f.At) {`, `	if false && st.Settle.After(f.At) {`}},
-		},
-		{
-			"nobody moves onto a key that is still being disabled, or does",
-			"a late Disable of the key that a roll-back goes to is waited out",
-			`^slow/standard: (disable|enable|save journal).*the new key dies`,
-			[]edit{{"deploy.go", `settled.After(time.Now()) {`, `false && settled.After(time.Now()) {`}},
 		},
 		{
 			"a key that a late call disabled stays so",
 			"the key that stays is enabled again if it was ever to be disabled",
-			`^slow/standard: disable`,
+			`^slow/standard: disable.* (late|too late|lags|lost)`,
 			[]edit{{"disable.go", `	return d.enable(k) == nil`, `	return false`}},
-		},
-		{
-			"who goes back to another key is left there",
-			"a late deployment can bring a consumer back to the old key: it is told again",
-			`^(slow|plain)/(standard|roll-back): deploy.*(late|lags)`,
-			[]edit{{"soak.go", `	c.Acked, c.Observed, c.Done = 0, 0, 0
-`, ``}},
 		},
 	}
 }
