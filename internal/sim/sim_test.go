@@ -55,7 +55,7 @@ func TestSinglesElsewhere(t *testing.T) {
 		for _, sc := range Scripts() {
 			if s.fits(sc) {
 				t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
-					explore(t, &Explorer{Setting: s, Script: sc, Part: [2]int{i + 1, elsewhere}})
+					explore(t, &Explorer{Setting: s, Script: sc, Part: [2]int{i + 1, elsewhere * sample}})
 				})
 			}
 		}
@@ -68,7 +68,7 @@ const elsewhere = 200 // one in so many faults
 func TestInterventions(t *testing.T) {
 	for _, sc := range Scripts()[:3] {
 		t.Run(sc.Name, func(t *testing.T) {
-			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Meddle: true, Part: [2]int{1, *meddling}})
+			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Meddle: true, Part: [2]int{1, *meddling * sample}})
 		})
 	}
 }
@@ -80,6 +80,9 @@ func TestPairs(t *testing.T) {
 		t.Fatalf("-sim.part is %q, want k/n", *part)
 	}
 	if !*pairs {
+		if sample > 1 {
+			t.Skip("only without the race detector")
+		}
 		k, n = 1, 400
 	}
 	for _, sc := range Scripts()[:3] {
