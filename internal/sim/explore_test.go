@@ -84,9 +84,7 @@ func (x *Explorer) run(t *testing.T, plan Schedule) *Result {
 	effects := int64(0)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.tried == nil {
-		x.tried, x.states, x.points = map[visit]bool{}, map[uint64]bool{}, map[string]bool{}
-	}
+	x.begin()
 	for _, s := range r.Steps {
 		x.states[s.State] = true
 		x.points[s.Point.String()] = true
@@ -104,10 +102,18 @@ func (x *Explorer) run(t *testing.T, plan Schedule) *Result {
 	return r
 }
 
+// begin makes room for what is remembered. The caller holds the lock.
+func (x *Explorer) begin() {
+	if x.tried == nil {
+		x.tried, x.states, x.points = map[visit]bool{}, map[uint64]bool{}, map[string]bool{}
+	}
+}
+
 // fresh are the faults that can be added to a run after those that it has met, each in a state where it was not tried yet.
 func (x *Explorer) fresh(r *Result) []Fault {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.begin()
 	var faults []Fault
 	for _, s := range r.Steps {
 		if s.met < len(r.Schedule) {

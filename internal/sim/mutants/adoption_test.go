@@ -43,7 +43,7 @@ func adoption() []mutant {
 		{
 			"the gate of the soak is good enough",
 			"the facts are asked for again in the Advance that kills; this relies on what a former owner saw",
-			`^plain/standard: revoke.* (panics|fails|exits|dies first)`,
+			`plain/standard: revoke.* (panics|fails|exits|dies first)`,
 			[]edit{{"retire.go", `	if err := d.passGate(); err != nil {
 		if d.st.Run.irreversible(d.st) {`, `	if err := error(nil); err != nil {
 		if d.st.Run.irreversible(d.st) {`}},
@@ -51,7 +51,7 @@ func adoption() []mutant {
 		{
 			"disable without the gate",
 			"a disabled key is refused like a revoked one; this tries it out on whoever still uses it",
-			`^slow/standard: disable.* (fails|hangs|dies first|dies after|stalls|late)`,
+			`slow/standard: disable.* (fails|hangs|dies first|dies after|stalls|late)`,
 			[]edit{{"disable.go", `			if err := d.passGate(); err != nil {`, `			if err := error(nil); err != nil {`}},
 		},
 		{
@@ -66,7 +66,7 @@ func adoption() []mutant {
 		{
 			"a consumer's promise is its adoption",
 			"that Deploy returned nil proves nothing; this lets a consumer pass that is seen on another key (C1)",
-			`^plain/standard: deploy.* says yes`,
+			`plain/standard: deploy.* says yes`,
 			[]edit{{"gate.go", `	case s.Observable && !s.OnTarget:
 		lacks`, `	case false:
 		lacks`}, {"gate.go", `	if s.Verifiable && s.VerifyErr != nil {
@@ -82,7 +82,7 @@ func adoption() []mutant {
 		{
 			"nobody is asked for what nothing can see",
 			"a consumer that neither it nor the provider can show needs a person's word; this passes over it (C1)",
-			`^nothing is told/standard: deploy blind.* says yes`,
+			`nothing is told/standard: deploy blind.* says yes`,
 			[]edit{{"gate.go", `	case !s.Observable && c.Attested != run.Target && !quiet && !run.untouched(c):`, `	case false:`}},
 		},
 		{
@@ -118,7 +118,7 @@ func adoption() []mutant {
 		{
 			"the key that stays may be dead",
 			"no key dies unless the other one is seen accepted",
-			`^plain/standard: .*the new key dies`,
+			`plain/standard: .*the new key dies`,
 			[]edit{
 				{"gate.go", `	if f.Accepted != nil {
 		lacks`, `	if false {
@@ -129,7 +129,7 @@ func adoption() []mutant {
 		{
 			"once accepted is accepted",
 			"a key is accepted, or refused, several times in a row: one edge of the provider may be wrong",
-			`^slow/standard: verify.* rejects`,
+			`slow/standard: verify.* rejects`,
 			[]edit{{"prepare.go", `	for range max(n, 1) {
 		err := d.verify(key)`, `	for range min(n, 1) {
 		err := d.verify(key)`}},
@@ -145,7 +145,7 @@ func adoption() []mutant {
 		{
 			"a timeout is a rejection",
 			"accepted, refused and not known are three answers; this takes whatever is no yes for a no",
-			`^slow/standard: verify.* (fails|hangs|is down)`,
+			`slow/standard: verify.* (fails|hangs|is down)`,
 			[]edit{{"prepare.go", `			rejected++
 		default:
 			return err
@@ -157,7 +157,7 @@ func adoption() []mutant {
 		{
 			"a dead current key is no reason to rotate",
 			"where nothing is left to protect the rotation is the repair; this refuses to begin it",
-			`^plain/standard: .*the old key dies`,
+			`plain/standard: .*the old key dies`,
 			[]edit{{"prepare.go", `	case errors.Is(err, ErrRejected):
 		if !run.NoOverlap {`, `	case errors.Is(err, ErrRejected) && run.NoOverlap:
 		if !run.NoOverlap {`}},
@@ -184,7 +184,7 @@ func adoption() []mutant {
 		{
 			"a roll-back goes to a key that nobody asked about",
 			"the old key is proven before anybody goes back to it: it may have expired or died since (C15)",
-			`^plain/roll-back: .*the old key dies`,
+			`plain/roll-back: .*the old key dies`,
 			[]edit{{"deploy.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
 	switch {`, `	var err error
 	switch {`}},
@@ -199,7 +199,7 @@ func adoption() []mutant {
 		{
 			"a disabled key stays so",
 			"whoever breaks without the old key, or goes back to it, has it enabled first; this records it and does not do it",
-			`^slow/standard: (disable|revoke|save journal).*(the new key dies|emergency of the new key)`,
+			`slow/standard: (disable|revoke|save journal).*(the new key dies|emergency of the new key)`,
 			[]edit{{"disable.go", `func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) }`, `func(context.Context) error { _ = dis; return nil }`}},
 		},
 	}

@@ -18,7 +18,7 @@ func emergencies() []mutant {
 		{
 			"a second incident takes the place of the first",
 			"what has to die only grows until it is dead; this remembers the last report (C8)",
-			`^plain/(standard|emergency): .*emergency, again, and another one`,
+			`plain/(standard|emergency): .*emergency, again, and another one`,
 			[]edit{{"arrival.go", `	for _, k := range st.Keys {
 		if k.compromised() && k.DeadAt.IsZero() {
 			k.DebtSince = time.Time{}`, `	run.Victims = nil
@@ -29,13 +29,13 @@ func emergencies() []mutant {
 		{
 			"a revocation is sent once",
 			"a compromised key is revoked again and again until it is dead",
-			`^plain/emergency: revoke.* (fails|hangs|panics|is down)`,
+			`plain/emergency: revoke.* (fails|hangs|panics|is down)`,
 			[]edit{{"obligation.go", `!victim.Answered && !victim.Retry.At.After(time.Now()) && d.mine(victim) {`, `victim.RevokedAt.IsZero() && !victim.Retry.At.After(time.Now()) && d.mine(victim) {`}},
 		},
 		{
 			"nothing is revoked before there is a successor",
 			"where issuing comes first it comes first for a limited time: then the key dies, successor or not",
-			`^plain/emergency: (issue|save store).* is down`,
+			`plain/emergency: (issue|save store).* is down`,
 			[]edit{
 				{"obligation.go", `	return r.RevokeFirst || t.Independent || r.IssueTried || r.successor(st) || !r.IssueBy.After(now)`, `	return r.RevokeFirst || t.Independent || r.successor(st)`},
 				{"obligation.go", `			d.alarm = time.AfterFunc(time.Until(d.st.Run.IssueBy), func() { d.send(due) })`, `			d.alarm = time.AfterFunc(time.Until(d.st.Run.IssueBy), func() {})`},
@@ -56,7 +56,7 @@ func emergencies() []mutant {
 		{
 			"a revocation waits for the store",
 			"a compromised key is revoked by its id, whether the store answers or not",
-			`^plain/emergency: (load|save) store.* is down`,
+			`plain/emergency: (load|save) store.* is down`,
 			[]edit{{"obligation.go", `	if !d.emergency() {
 		return
 	}
@@ -68,7 +68,7 @@ func emergencies() []mutant {
 		{
 			"a revocation waits for the journal",
 			"without a journal the compromised keys are revoked at once, and recorded later",
-			`^plain/emergency: (load|save) journal.* is down`,
+			`plain/emergency: (load|save) journal.* is down`,
 			[]edit{{"emergency.go", `return errors.Join(err, <-early, r.revokeUnrecorded(ctx, reg, in))`, `return errors.Join(err, <-early)`}},
 		},
 		{
@@ -80,7 +80,7 @@ func emergencies() []mutant {
 		{
 			"a compromised key is served",
 			"a compromised key is served to nobody, whatever its role was",
-			`^plain/standard: .*emergency of both keys`,
+			`plain/standard: .*emergency of both keys`,
 			[]edit{
 				{"document.go", `		case !k.live():
 `, `		case !k.live() && !k.compromised():
@@ -91,7 +91,7 @@ func emergencies() []mutant {
 		{
 			"an emergency ends with a debt",
 			"an emergency ends when every compromised key is proven dead",
-			`^plain/emergency: revoke.* (says yes|is down)`,
+			`plain/emergency: revoke.* (says yes|is down)`,
 			[]edit{{"confirm.go", `		case d.emergency():
 			n := Need`, `		case false && d.emergency():
 			n := Need`}},
@@ -99,7 +99,7 @@ func emergencies() []mutant {
 		{
 			"nobody looks whether a revoked key is dead",
 			"a revocation that was answered is no proof: what is seen alive is revoked again",
-			`^plain/emergency: revoke.* says yes`,
+			`plain/emergency: revoke.* says yes`,
 			[]edit{{"obligation.go", `		case isAlive:
 			victim.Answered = false
 `, `		case isAlive:

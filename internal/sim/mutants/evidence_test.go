@@ -9,7 +9,7 @@ func evidence() []mutant {
 		{
 			"an answer is a proof of death",
 			"that Revoke returned nil proves nothing: the key is refused, or gone from a list",
-			`^plain/standard: revoke.* says yes`,
+			`plain/standard: revoke.* says yes`,
 			[]edit{{"confirm.go", `	if !k.DeadAt.IsZero() {
 		return isDead, k.Proof
 	}`, `	if !k.DeadAt.IsZero() || k.Answered {
@@ -19,13 +19,13 @@ func evidence() []mutant {
 		{
 			"a timeout is a proof of death",
 			"a key is dead when it is refused, not when nobody answers",
-			`^slow/standard: verify k2.* (fails|hangs|panics)`,
+			`slow/standard: verify k2.* (fails|hangs|panics)`,
 			[]edit{{"confirm.go", `		if errors.Is(err, ErrRejected) && !live.IsZero()`, `		if (err != nil || errors.Is(err, ErrRejected)) && !live.IsZero()`}},
 		},
 		{
 			"a revocation that failed is taken for done",
 			"a key that should be dead and is not is a debt, and is revoked again",
-			`^plain/standard: revoke.* (fails|hangs|is down)`,
+			`plain/standard: revoke.* (fails|hangs|is down)`,
 			[]edit{
 				{"retire.go", `			return d.lateRevoke(victim, err)
 		}
@@ -42,7 +42,7 @@ func evidence() []mutant {
 		{
 			"debts are dropped at the end",
 			"a key that is not proven dead stays in the record until it is",
-			`^plain/standard: (issue|revoke).* (lost|fails|dies after|is down)`,
+			`plain/standard: (issue|revoke).* (lost|fails|dies after|is down)`,
 			[]edit{
 				{"finish.go", `	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome`, `	for _, k := range slices.Clone(st.Keys) {
@@ -60,7 +60,7 @@ func evidence() []mutant {
 		{
 			"an event is told at most once",
 			"an event stays in the record until every sink has taken it; this takes it out before",
-			`^plain/emergency: deliver`,
+			`plain/emergency: deliver`,
 			[]edit{{"outbox.go", `		if err != nil {
 				failed[id] = true`, `		if err != nil {
 				p.Owed = nil
@@ -95,13 +95,13 @@ func calls() []mutant {
 		{
 			"a call that does not return has succeeded",
 			"a call has succeeded if it returned; one that ends its goroutine has not",
-			`^plain/standard: .* exits`,
+			`plain/standard: .* exits`,
 			[]edit{{"guard.go", `		a := answer{err: errNoReturn}`, `		a := answer{}`}},
 		},
 		{
 			"a panic is not caught",
 			"a panic in user code is an error of that call; this lets it end the program",
-			`^plain/standard: (deploy|issue|revoke).* panics`,
+			`plain/standard: (deploy|issue|revoke).* panics`,
 			[]edit{{"guard.go", `			if recover() != nil {
 				a.err = errPanicked
 			}

@@ -32,7 +32,7 @@ import (
 type mutant struct {
 	name  string
 	rule  string // what the protocol asks for, and what this does instead
-	where string // it shows: a regular expression for "setting/script: call#n trouble"; empty: without any fault
+	where string // it shows: as -sim.in takes it; empty: anywhere, without a fault
 	edits []edit
 }
 
@@ -101,14 +101,10 @@ func TestMutants(t *testing.T) {
 	kills := map[string]kill{}
 	began := time.Now()
 	t.Run("hunt", func(t *testing.T) {
-		t.Run("none", func(t *testing.T) {
-			t.Parallel()
-			none(t, selected)
-		})
 		for _, m := range selected {
 			t.Run(m.name, func(t *testing.T) {
 				t.Parallel()
-				k := run(t, m.build(t), m.where)
+				k := run(t, m.build(t), "-test.run=^TestHunt$", "-sim.hunt", "-sim.in="+m.place())
 				t.Logf("%s, after %v", cmp.Or(k.by, "nothing found"), k.took.Round(time.Second)) // the way it goes
 				assert.NotEmpty(t, k.by, "it survives: %s\n%s", m.rule, k.output)
 				mu.Lock()
@@ -117,6 +113,7 @@ func TestMutants(t *testing.T) {
 			})
 		}
 	})
+	none(t, selected, kills)
 	var table strings.Builder
 	for _, m := range selected {
 		if k, ok := kills[m.name]; ok {
@@ -126,23 +123,39 @@ func TestMutants(t *testing.T) {
 	t.Logf("%d mutants in %v\n%s", len(kills), time.Since(began).Round(time.Second), table.String())
 }
 
-// none hunts the engine as it is, in the places of the mutants.
-func none(t *testing.T, selected []mutant) {
+// none sends the engine as it is where the mutants were: the beginning of each hunt, and every run that killed one.
+func none(t *testing.T, selected []mutant, kills map[string]kill) {
 	bin := mutant{}.build(t)
-	places := map[string]bool{}
-	for _, m := range selected {
-		if places[m.where] {
-			continue
-		}
-		places[m.where] = true
-		k := run(t, bin, m.where)
-		assert.Empty(t, k.by, "the engine as it is breaks a law where %q is hunted: what is found there means nothing\n%s", m.name, k.output)
+	clean := func(t *testing.T, args ...string) {
+		t.Parallel()
+		k := run(t, bin, args...)
+		assert.Empty(t, k.by, "the engine as it is breaks a law here: what is found here means nothing\n%s", k.output)
 	}
+	t.Run("none", func(t *testing.T) {
+		places := map[string]bool{}
+		for _, m := range selected {
+			if place := m.place(); !places[place] {
+				places[place] = true
+				t.Run(place, func(t *testing.T) {
+					clean(t, "-test.run=^TestHunt$", "-sim.hunt", "-sim.in="+place, "-sim.most="+beginning)
+				})
+			}
+			if at := kills[m.name].at; at != nil {
+				t.Run(m.name, func(t *testing.T) {
+					clean(t, "-test.run=^TestReplay$", "-sim.setting="+at[1], "-sim.script="+at[2], "-sim.replay="+at[3])
+				})
+			}
+		}
+	})
 }
+
+// beginning is how much of each hunt the engine as it is has to stand.
+const beginning = "50"
 
 // kill is how a hunt ended.
 type kill struct {
-	by     string // the check; empty: nothing was found
+	by     string   // the check; empty: nothing was found
+	at     []string // setting, script and schedule, if there was one
 	took   time.Duration
 	output string
 }
@@ -153,11 +166,11 @@ const (
 	buildLimit = 5 * time.Minute
 )
 
-// run lets a simulation hunt.
-func run(t *testing.T, bin, where string) kill {
+// run lets a simulation do something.
+func run(t *testing.T, bin string, args ...string) kill {
 	ctx, cancel := context.WithTimeout(t.Context(), huntLimit+time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, "-test.v", "-test.run", "^TestHunt$", "-sim.hunt", "-sim.in", cmp.Or(where, "^$"), "-test.timeout", huntLimit.String())
+	cmd := exec.CommandContext(ctx, bin, append(args, "-test.v", "-test.timeout="+huntLimit.String())...)
 	cmd.Dir = simulation(t)
 	// Each hunt has a processor: so many of them run at the same time.
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
@@ -166,6 +179,9 @@ func run(t *testing.T, bin, where string) kill {
 	k := kill{took: time.Since(began), output: lastOf(output)}
 	k.by, err = verdict(output, err)
 	require.NoError(t, err, "the hunt said nothing\n%s", k.output)
+	if at := schedule.FindStringSubmatch(k.by); at != nil {
+		k.at = at
+	}
 	return k
 }
 
@@ -196,13 +212,16 @@ func (m mutant) build(t *testing.T) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), buildLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-p=1", "-overlay="+overlay, "-o", bin, ".")
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-p=1", "-ldflags=-s -w", "-overlay="+overlay, "-o", bin, ".")
 	cmd.Dir = simulation(t)
 	cmd.Env = append(os.Environ(), "GOFLAGS=")
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, "the mutant does not compile\n%s", output)
 	return bin
 }
+
+// place is where it is hunted.
+func (m mutant) place() string { return cmp.Or(m.where, ".*") }
 
 // files are the changed files of the engine, by their path.
 func (m mutant) files() (map[string]string, error) {
@@ -236,6 +255,8 @@ func (m mutant) files() (map[string]string, error) {
 
 var (
 	killedBy = regexp.MustCompile(`(?m)killed by: (.*)$`)
+	schedule = regexp.MustCompile(`\(([^/()]*)/([^/()]*): ([^()]+)\)$`)
+	violated = regexp.MustCompile(`(?m)^    \S+_test.go:\d+: (law .*)$`)
 	stopped  = regexp.MustCompile(`(?m)^panic: test timed out`)
 	crashed  = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.*)$`)
 )
@@ -248,6 +269,8 @@ func verdict(output []byte, err error) (by string, _ error) {
 		return "", nil
 	case killedBy.Match(output):
 		return string(killedBy.FindSubmatch(output)[1]), nil
+	case violated.Match(output): // a replay
+		return string(violated.FindSubmatch(output)[1]), nil
 	case stopped.Match(output):
 		return "no end", nil
 	case crashed.Match(output):

@@ -16,13 +16,13 @@ func takeover() []mutant {
 		{
 			"a lease ends early",
 			"a lease is over when the entry was seen unchanged for all of it; this takes it at half time",
-			`^plain/(standard|roll-back): save journal.* late`,
+			`plain/(standard|roll-back): save journal.* late`,
 			[]edit{{"lease.go", `	if now.Sub(seen.at) >= l.For {`, `	if now.Sub(seen.at) >= l.For/2 {`}},
 		},
 		{
 			"an emergency takes a lease politely",
 			"an emergency takes the lease from anybody; this waits for the holder, and thinks that somebody is at it (C9)",
-			`^plain/standard: .*emergency of the old key`,
+			`plain/standard: .*emergency of the old key`,
 			[]edit{
 				{"emergency.go", `		by := byForce`, `		by := politely`},
 				{"emergency.go", `		case d == nil && st.covers(in):`, `		case d == nil:`},
@@ -34,7 +34,7 @@ func takeover() []mutant {
 		{
 			"a conflict of the journal is overwritten",
 			"whoever finds another's record has lost the lease; this writes its own over it",
-			`^plain/standard: save journal.*emergency of the new key`,
+			`plain/standard: save journal.*emergency of the new key`,
 			[]edit{{"lease.go", `		case now.Revision != d.revision:
 			return errLost`, `		case now.Revision != d.revision:
 			d.revision, e.Revision = now.Revision, now.Revision`}},
@@ -42,13 +42,13 @@ func takeover() []mutant {
 		{
 			"every record is taken for one's own",
 			"a write whose answer was lost is known by its id; this takes another's write for it",
-			`^plain/standard: .*emergency of the new key`,
+			`plain/standard: .*emergency of the new key`,
 			[]edit{{"lease.go", `		case st.WriteID == d.st.WriteID:`, `		case st.WriteID != "":`}},
 		},
 		{
 			"who lost the lease goes on issuing",
 			"an effect without a recorded intent is not begun; this ignores that the record was refused",
-			`^plain/standard: save journal.*emergency of`,
+			`plain/standard: save journal.*emergency of`,
 			[]edit{{"issue.go", `	d.st.Writing = true
 	if err := d.save(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func takeover() []mutant {
 		{
 			"who lost the lease goes on revoking",
 			"an effect without a recorded intent is not begun; this ignores that the record was refused",
-			`^plain/standard: save journal.*emergency of`,
+			`plain/standard: save journal.*emergency of`,
 			[]edit{{"retire.go", `		victim.Condemned = true
 		if err := d.save(); err != nil {
 			return err
@@ -78,19 +78,19 @@ func takeover() []mutant {
 		{
 			"a takeover does not settle",
 			"after a takeover by expiry what cannot be undone waits until no call of the former owner can land",
-			`^plain/standard: (save journal|revoke).* (dies first|dies after|late)`,
+			`plain/standard: (save journal|revoke).* (dies first|dies after|late)`,
 			[]edit{{"lease.go", `		if end := now.Add(l.Settle); end.After(st.Settle) {`, `		if end := now.Add(l.Settle); false && end.After(st.Settle) {`}},
 		},
 		{
 			"the gate does not settle",
 			"no key dies while a former owner's deployment can still land",
-			`^plain/standard: (save journal|revoke).* (dies first|dies after|late)`,
+			`plain/standard: (save journal|revoke).* (dies first|dies after|late)`,
 			[]edit{{"gate.go", `	if st.Settle.After(f.At) {`, `	if false && st.Settle.After(f.At) {`}},
 		},
 		{
 			"a key that a late call disabled stays so",
 			"the key that stays is enabled again if it was ever to be disabled",
-			`^slow/standard: disable.* (late|too late|lags|lost)`,
+			`slow/standard: disable.* (late|too late|lags|lost)`,
 			[]edit{{"disable.go", `	return d.enable(k) == nil`, `	return false`}},
 		},
 	}

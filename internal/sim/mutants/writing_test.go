@@ -45,7 +45,7 @@ func writing() []mutant {
 		{
 			"a condemned key is used again",
 			"an intent to kill a key condemns it for good; this goes back to it, and the revocation that was meant for it lands (C5)",
-			`^plain/standard: .*emergency of the new key`,
+			`plain/standard: .*emergency of the new key`,
 			[]edit{{"state.go", `return k != nil && !k.Condemned && !k.compromised()`, `return k != nil && !k.compromised()`}},
 		},
 		{
@@ -73,13 +73,13 @@ func writing() []mutant {
 		{
 			"a failed write of the store is taken for done",
 			"after an error the store is read again, and only what is there is there",
-			`^plain/standard: save store.* (fails|hangs|panics|exits)`,
+			`plain/standard: save store.* (fails|hangs|panics|exits)`,
 			[]edit{{"document.go", `		if !written {`, `		if false && !written {`}},
 		},
 		{
 			"promote as a move",
 			"labels are written as a target; this moves pending to current and current to previous, and does it again after a lost answer (C3)",
-			`^plain/standard: save (store|journal).* (dies after|dies first|lost)`,
+			`plain/standard: save (store|journal).* (dies after|dies first|lost)`,
 			[]edit{{"deploy.go", `	if err := d.project(meta); err != nil {
 		return err
 	}
