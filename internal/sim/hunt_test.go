@@ -36,7 +36,7 @@ func TestHunt(t *testing.T) {
 	run := func(x *Explorer, plan Schedule) *Result {
 		r := x.run(t, plan)
 		if len(r.Violations) > 0 {
-			fmt.Printf("killed by: %s (%s/%s: %s)\n", r.Violations[0], r.Setting.Name, r.Script.Name, r.Schedule)
+			fmt.Printf("killed by: %s (%s/%s: %s)\n", strings.ReplaceAll(r.Violations[0].String(), "\n", " "), r.Setting.Name, r.Script.Name, r.Schedule)
 			t.FailNow()
 		}
 		return r

@@ -176,6 +176,7 @@ func (o *oracle) stored(old, now rotation.Versions) {
 			o.broken("law 3", "the store serves no key any more")
 		}
 		if is != nil {
+			o.canaryFirst(is)
 			o.promotedAt[is] = time.Now()
 			o.presented[is] = true
 		}
@@ -183,7 +184,7 @@ func (o *oracle) stored(old, now rotation.Versions) {
 	for _, k := range old.Keys {
 		m := o.w.provider.byValue(k.Key.Secret)
 		gone := !slices.ContainsFunc(now.Keys, func(n rotation.StoredKey) bool { return n.Key.Secret.Equal(k.Key.Secret) })
-		if m != nil && gone && !o.byHand && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
+		if m != nil && gone && !o.byHand && !o.handmade[m] && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
 			o.broken("law 2", "the value of %s leaves the store while the key is accepted", k.Key.ID)
 		}
 	}
@@ -207,6 +208,47 @@ func (o *oracle) stored(old, now rotation.Versions) {
 	o.w.tell("the store holds %s", strings.Join(roles, ", "))
 }
 
+// canaryFirst is the order of a rotation that has something to protect: who can be given the new key before the others is, and
+// works with it.
+func (o *oracle) canaryFirst(is *minted) {
+	var rec struct {
+		Run struct {
+			Strategy  rotation.Strategy `json:"strategy"`
+			NoOverlap bool              `json:"no_overlap"`
+		} `json:"run"`
+	}
+	calm := len(o.w.services) > 2 && !o.byHand && !o.w.meddled && !o.w.emergency && !o.w.atOnce && !o.lateDone(opDeploy)
+	if !calm || is.first || o.w.services[0].readsCurrent() || o.w.setting.Traits.KillsOld {
+		return
+	}
+	_ = json.Unmarshal(o.w.journal.entries[credential].Data, &rec) // an empty one says nothing
+	if rec.Run.Strategy != rotation.Standard || rec.Run.NoOverlap {
+		return
+	}
+	if s := o.w.services[0]; !s.instances[0].key.Secret.Equal(is.key.Secret) || s.brittle {
+		o.broken("law 4", "%s is made current, and %s, which is first, does not work with it", is.key.ID, s.name)
+	}
+}
+
+// touched reports whether the open rotation has told a consumer a key, or is about to.
+func (o *oracle) touched(name string) bool {
+	var rec struct {
+		Run struct {
+			Consumers []struct {
+				Name string `json:"name"`
+				Sent int64  `json:"sent"`
+			} `json:"consumers"`
+		} `json:"run"`
+	}
+	_ = json.Unmarshal(o.w.journal.entries[credential].Data, &rec) // an empty one says nothing
+	for _, c := range rec.Run.Consumers {
+		if c.Name == name && c.Sent != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // serving is law 7 for the store: what is compromised is served to nobody, once the incident can be known to whoever writes.
 func (o *oracle) serving(k rotation.StoredKey) {
 	m := o.w.provider.byValue(k.Key.Secret)
@@ -224,7 +266,8 @@ func (o *oracle) over(e rotation.Event) {
 		return
 	}
 	for m, since := range o.compromised {
-		if m.exists(time.Now()) && since.Before(e.At) && !o.handmade[m] {
+		alive := m.exists(time.Now()) || m.accepted(time.Now(), o.w.provider.lag(1))
+		if alive && since.Before(e.At) && !o.handmade[m] {
 			o.broken("law 7", "the emergency has ended, and %s is compromised and alive", m.key.ID)
 		}
 	}
@@ -279,8 +322,12 @@ func (o *oracle) before(p *process, what op, about string) {
 			}
 		}
 	}
-	if what == opIssue && o.w.revokeFirst && len(o.w.schedule) == 0 && len(o.sent) == 0 {
-		o.broken("law 7", "a key is issued, and none was revoked yet, which was to be first")
+	if what == opIssue && o.w.revokeFirst && !o.w.meddled && len(o.sent) == 0 {
+		for m := range o.compromised {
+			if o.recorded(m) && m.exists(time.Now()) {
+				o.broken("law 7", "a key is issued before the revocation of %s was sent, which was to be first", m.key.ID)
+			}
+		}
 	}
 	o.exclusive(p, string(what)+" "+about)
 	m := o.w.labelled(about)

@@ -83,6 +83,10 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 		w.mu.Unlock()
 		return injected{what: "down"}
 	}
+	if o == opVerify && time.Now().Before(w.refusing) {
+		w.mu.Unlock()
+		return fmt.Errorf("simulated: a firewall: %w", rotation.ErrRejected)
+	}
 	w.counts[label]++
 	point := Point{label, w.counts[label]}
 	p.calls++
@@ -182,6 +186,12 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		return injected{what: "down"}
 	case Rejects:
 		return fmt.Errorf("simulated: a bad edge: %w", rotation.ErrRejected)
+	case Refuses:
+		w.locked(func() {
+			w.refusing = time.Now().Add(10 * time.Minute)
+			w.atOnce = true // a current key that is refused is no key to protect
+		})
+		return fmt.Errorf("simulated: a firewall: %w", rotation.ErrRejected)
 	case Refused:
 		return fmt.Errorf("simulated: %w", rotation.ErrNotIssued)
 	}
@@ -249,7 +259,7 @@ func (p *process) credential() rotation.Credential {
 		Issuer: seamIssuer{w.provider, p}, Verifier: seamVerifier{w.provider, p, opVerify, ""},
 	}
 	for _, s := range w.services {
-		if s.hidden {
+		if s.hidden || s.left {
 			continue
 		}
 		c.Consumers = append(c.Consumers, rotation.Binding{

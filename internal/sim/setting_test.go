@@ -26,8 +26,9 @@ type Setting struct {
 	Slots     bool          // two ids that come back
 	Services  []Kind        // who uses the credential, canaries first
 	Stray     bool          // somebody whom no inventory knows uses the first key for some hours
-	Brittle   bool          // the last service breaks with every key but the first
 	Skews     []time.Duration
+
+	Brittle, BrittleFirst bool // the last service, or the first, breaks with every key but the first
 }
 
 // Kind is a way to use a credential.
