@@ -101,7 +101,7 @@ func (o *oracle) look(why string) {
 			if m == nil || i.idle || s.hidden || o.innocent(m) {
 				continue
 			}
-			young := w.emergency && now.Sub(m.since) < w.setting.Propagate // nobody waits for the new key to be known
+			young := w.emergency && now.Sub(m.changed()) < w.setting.Propagate // nobody waits for the new key to be known
 			if !m.accepted(now, p.lag(i.edge)) && !young {
 				o.broken("law 1", "%s holds %s, which the provider refuses (%s)", i.name, m.key.ID, why)
 			}
@@ -374,7 +374,7 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 			known = known || c.Name == name && c.Sent != 0
 		}
 		for _, k := range rec.Keys {
-			if k.Key.ID == id && k.Condemned {
+			if k.Key.ID == id && k.Condemned && o.w.journalOf(p).by == p { // not between its intent and now, by somebody else
 				o.broken("law 3", "%s is given %s, which is condemned", name, id)
 			}
 		}

@@ -67,6 +67,14 @@ func (m *minted) exists(t time.Time) bool {
 	return m.gone.IsZero() && (m.ends.IsZero() || t.Before(m.ends))
 }
 
+// changed is when the key was made, or last switched off or on.
+func (m *minted) changed() time.Time {
+	if n := len(m.flips); n > 0 {
+		return m.flips[n-1].at
+	}
+	return m.since
+}
+
 func (m *minted) enabled(t time.Time) bool {
 	on := true
 	for _, f := range m.flips {
