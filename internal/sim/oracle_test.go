@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type oracle struct {
 	handmade    map[*minted]bool            // killed by a person
 	byHand      bool                        // the write of the store that is under way is a person's
 	holder      owner                       // of the lease, as the journal has it
+	claimedAt   time.Time                   // the store got the stamp of another installation than before
 	tookOver    time.Time                   // when a lease was last taken that had run out
 }
 
@@ -167,6 +169,9 @@ func (o *oracle) minted(m *minted) { o.w.tell("the provider mints %s", m.key.ID)
 
 // stored compares two documents of the store.
 func (o *oracle) stored(old, now rotation.Versions) {
+	if installation(old.Stamp) != installation(now.Stamp) {
+		o.claimedAt = time.Now()
+	}
 	was, is := o.w.provider.byValue(old.Key(rotation.RoleCurrent).Secret), o.w.provider.byValue(now.Key(rotation.RoleCurrent).Secret)
 	if was != is {
 		if was != nil {
@@ -177,6 +182,9 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		}
 		if is != nil {
 			o.canaryFirst(is)
+			if calm := !o.byHand && !o.tampered && !o.w.emergency; calm && !is.gone.IsZero() && time.Since(is.gone) > callTimeout {
+				o.broken("law 3", "%s is made current, and is dead since %v", is.key.ID, time.Since(is.gone))
+			}
 			o.promotedAt[is] = time.Now()
 			o.presented[is] = true
 		}
@@ -184,7 +192,7 @@ func (o *oracle) stored(old, now rotation.Versions) {
 	for _, k := range old.Keys {
 		m := o.w.provider.byValue(k.Key.Secret)
 		gone := !slices.ContainsFunc(now.Keys, func(n rotation.StoredKey) bool { return n.Key.Secret.Equal(k.Key.Secret) })
-		if m != nil && gone && !o.byHand && !o.handmade[m] && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
+		if m != nil && gone && !o.byHand && !(o.handmade[m] && !m.gone.IsZero()) && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
 			o.broken("law 2", "the value of %s leaves the store while the key is accepted", k.Key.ID)
 		}
 	}
@@ -206,6 +214,30 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		}
 	}
 	o.w.tell("the store holds %s", strings.Join(roles, ", "))
+}
+
+// stamped is law 5 for the store: nobody writes over another installation, or over what is newer than the own journal, unless a
+// person said so. What came after the writer had looked cannot be known to it.
+func (o *oracle) stamped(p *process, old, now string) {
+	was, is := strings.Split(old, ":"), strings.Split(now, ":")
+	if o.w.answered || len(was) != 5 || len(is) != 5 || !o.claimedAt.Before(p.advance) {
+		return
+	}
+	before, _ := strconv.Atoi(was[4])
+	after, _ := strconv.Atoi(is[4])
+	switch {
+	case was[1] != is[1]:
+		o.broken("law 5", "%s writes over another installation in the store", p.name)
+	case after < before:
+		o.broken("law 5", "%s writes over a store that is newer than its journal: epoch %d over %d", p.name, after, before)
+	}
+}
+
+// installation is the part of a stamp that says whose it is.
+func installation(stamp string) string {
+	_, rest, _ := strings.Cut(stamp, ":")
+	id, _, _ := strings.Cut(rest, ":")
+	return id
 }
 
 // canaryFirst is the order of a rotation that has something to protect: who can be given the new key before the others is, and
@@ -315,6 +347,10 @@ func (o *oracle) before(p *process, what op, about string) {
 				if first := len(o.sent) == 0; first && len(o.w.schedule) == 0 && o.w.counts[string(opIssue)] == 0 && !o.w.setting.Traits.Independent && !o.w.revokeFirst && o.w.setting.Traits.MaxKeys == 0 {
 					o.broken("law 7", "%s is revoked before a successor was tried, which may need it", m.key.ID)
 				}
+				if calling := p.issuing; o.sent[m].IsZero() && !calling.IsZero() && time.Since(calling) < callTimeout && time.Since(o.compromised[m]) < callTimeout &&
+					!o.w.setting.Traits.Independent && !o.w.revokeFirst && !o.w.meddled {
+					o.broken("law 7", "%s is revoked while its successor is being issued, which may need it", m.key.ID)
+				}
 				if o.sent[m].IsZero() {
 					o.sent[m] = time.Now()
 				}
@@ -349,6 +385,9 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 			Condemned bool         `json:"condemned"`
 			Disable   time.Time    `json:"disable_sent"`
 		} `json:"keys"`
+		Hold struct {
+			Until time.Time `json:"until"`
+		} `json:"hold"`
 		Run struct {
 			Attempts []struct {
 				Fate string `json:"fate"`
@@ -361,6 +400,9 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 	}
 	if o.tampered || what == opStore || json.Unmarshal(p.journal.entries[credential].Data, &rec) != nil {
 		return
+	}
+	if rec.Hold.Until.After(time.Now().Add(clockSkew)) && !o.w.emergency && o.w.journalOf(p).by == p {
+		o.broken("law 5", "%s begins %q, although a person holds it", p.name, string(what)+" "+about)
 	}
 	known := false
 	switch what {

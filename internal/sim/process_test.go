@@ -35,6 +35,7 @@ type process struct {
 	sawLoss bool      // its last write of the journal did not succeed
 	savedAt time.Time // its last successful write of the journal
 	seen    map[string]time.Time
+	issuing time.Time // since when a call of Issue is under way; zero: none is
 }
 
 // alive reports whether the process can still do something.
@@ -93,6 +94,10 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 	w.reached(p, o, point)
 	if !called.Equal(p.stalled) || called.Equal(time.Now()) { // it was under way when the process stood still
 		w.oracle.before(p, o, about)
+	}
+	if o == opIssue {
+		p.issuing = time.Now()
+		defer func() { w.locked(func() { p.issuing = time.Time{} }) }()
 	}
 	fault, faulty := w.schedule.at(point)
 	if faulty {

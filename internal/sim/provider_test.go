@@ -207,6 +207,9 @@ func (p *provider) Issue(_ context.Context, req rotation.IssueRequest) (rotation
 		}
 		return rotation.Key{}, fmt.Errorf("simulated provider: a value cannot come back: %w", rotation.ErrNotIssued)
 	}
+	if v := req.Chosen.Secret; !v.IsZero() && !p.w.vault.has(&minted{key: rotation.Key{Secret: v}}) && !p.w.meddled {
+		p.w.oracle.broken("law 2", "a chosen value reaches the provider, and the store does not have it")
+	}
 	name := req.Name
 	if s.Untagged {
 		name = ""

@@ -78,7 +78,7 @@ func Settings() []Setting {
 			Propagate: 30 * time.Second, ListLag: 20 * time.Second, Untagged: true, NoUsage: true, Disables: true, Services: []Kind{Pushed, Restart},
 		},
 		{
-			Name: "nothing is told", Traits: quick, Policy: policy, NoList: true, NoUsage: true,
+			Name: "nothing is told", Traits: slow, Policy: policy, Propagate: 50 * time.Second, NoList: true, NoUsage: true,
 			Services: []Kind{Pushed, Blind, Reader},
 		},
 		{

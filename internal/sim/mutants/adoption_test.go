@@ -163,6 +163,19 @@ func adoption() []mutant {
 		if !run.NoOverlap {`}},
 		},
 		{
+			"nobody goes first",
+			"the first consumers get the key and work with it before it is current for everybody; this promotes it at once",
+			"plain/standard",
+			[]edit{{"table.go", `			{PhaseCanary, (*drive).canary},
+`, ``}},
+		},
+		{
+			"the first consumer need not work",
+			"a key with which the first consumer does not work is promoted for nobody; this gives it the key, and does not look",
+			"plain/roll-back of a canary",
+			[]edit{{"deploy.go", `			return d.adopted(first)`, `			return nil`}},
+		},
+		{
 			"a consumer is skipped",
 			"every known consumer is told",
 			"",
@@ -195,12 +208,6 @@ func adoption() []mutant {
 			"",
 			[]edit{{"table.go", `	run.spare(run.Old)
 	run.kill(run.New)`, `	run.kill(run.New)`}},
-		},
-		{
-			"a disabled key stays so",
-			"whoever breaks without the old key, or goes back to it, has it enabled first; this records it and does not do it",
-			`slow/standard: (disable|revoke|save journal).*(the new key dies|emergency of the new key)`,
-			[]edit{{"disable.go", `func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) }`, `func(context.Context) error { _ = dis; return nil }`}},
 		},
 	}
 }

@@ -44,7 +44,7 @@ func emergencies() []mutant {
 		{
 			"revoke first, whatever was asked for",
 			"where issuing needs a live key the successor is issued before the compromised key dies",
-			"",
+			`plain/emergency: issue.* (hangs|lags)`,
 			[]edit{{"obligation.go", `	return r.RevokeFirst ||`, `	return true || r.RevokeFirst ||`}},
 		},
 		{
@@ -80,7 +80,7 @@ func emergencies() []mutant {
 		{
 			"a compromised key is served",
 			"a compromised key is served to nobody, whatever its role was",
-			`plain/standard: .*emergency of both keys`,
+			`plain/(standard|emergency): (issue.* is down|.*emergency of both keys)`,
 			[]edit{
 				{"document.go", `		case !k.live():
 `, `		case !k.live() && !k.compromised():

@@ -19,8 +19,14 @@ func evidence() []mutant {
 		{
 			"a timeout is a proof of death",
 			"a key is dead when it is refused, not when nobody answers",
-			`slow/standard: verify k2.* (fails|hangs|panics)`,
+			`nothing is told/emergency: verify k2.* (fails|hangs|panics|is down)`,
 			[]edit{{"confirm.go", `		if errors.Is(err, ErrRejected) && !live.IsZero()`, `		if (err != nil || errors.Is(err, ErrRejected)) && !live.IsZero()`}},
+		},
+		{
+			"a verifier that refuses everything proves a death",
+			"a key is refused while a live one is accepted; this takes a broken verifier's word",
+			`nothing is told/emergency: verify.* refuses`,
+			[]edit{{"confirm.go", `errors.Is(err, ErrRejected) && !live.IsZero() && d.verify(live) == nil {`, `errors.Is(err, ErrRejected) && !live.IsZero() {`}},
 		},
 		{
 			"a revocation that failed is taken for done",

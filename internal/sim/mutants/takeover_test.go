@@ -88,10 +88,15 @@ func takeover() []mutant {
 			[]edit{{"gate.go", `	if st.Settle.After(f.At) {`, `	if false && st.Settle.After(f.At) {`}},
 		},
 		{
-			"a key that a late call disabled stays so",
-			"the key that stays is enabled again if it was ever to be disabled",
-			`slow/standard: disable.* (late|too late|lags|lost)`,
-			[]edit{{"disable.go", `	return d.enable(k) == nil`, `	return false`}},
+			"a roll-back goes to a disabled key",
+			"whoever goes back to a key that was switched off, or may have been, has it switched on first",
+			`slow/standard: disable.* somebody aborts`,
+			[]edit{
+				{"deploy.go", `	if old.disabled() {`, `	if false && old.disabled() {`},
+				{"deploy.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
+	switch {`, `	var err error
+	switch {`},
+			},
 		},
 	}
 }
