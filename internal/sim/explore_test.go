@@ -117,7 +117,9 @@ func (x *Explorer) fresh(r *Result) []Fault {
 	defer x.mu.Unlock()
 	x.begin()
 	var faults []Fault
+	killed := x.Script.Table == rotation.Emergency
 	for _, s := range r.Steps {
+		killed = killed || s.Op == opRevoke
 		if s.met < len(r.Schedule) {
 			continue // before the faults of this run: what came of it is known from a shorter schedule
 		}
@@ -130,8 +132,8 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		}
 		for _, trouble := range troubles {
 			f := Fault{s.Point, trouble}
-			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && x.Script.Table != rotation.Emergency {
-				continue // a rotation that has a key to protect believes the verifier: there is nothing to ask it about beside
+			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && !killed {
+				continue // as long as there is a key to protect the verifier is believed
 			}
 			v := visit{s.State, s.Point.Label, trouble}
 			if x.tried[v] {

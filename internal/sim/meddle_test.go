@@ -20,6 +20,7 @@ const (
 	LeakNew    Trouble = "emergency of the new key"
 	LeakBoth   Trouble = "emergency of both keys"
 	LeakTwice  Trouble = "emergency, again, and another one"
+	LeakDown   Trouble = "emergency in an outage, and another one"
 	PutBack    Trouble = "the old key is put back by hand"
 	PutKeep    Trouble = "the old key is put back by hand, on purpose"
 	NewKey     Trouble = "a key of a person's in the store"
@@ -45,7 +46,7 @@ const (
 // Interventions are all of them.
 func Interventions() []Trouble {
 	return []Trouble{
-		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
+		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, LeakDown, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
 		Second, Join, Leave, Desert, Clock, OldDies, NewDies, Abort, Again, Paused,
 	}
 }
@@ -90,6 +91,13 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
+	case LeakDown:
+		w.locked(func() { w.down["provider"] = time.Now().Add(time.Minute) })
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
+		if fresh != nil {
+			time.Sleep(15 * time.Second)
+			report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
+		}
 	case PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign:
 		w.locked(func() { w.edit(what) })
 	case Rewind, Empty:

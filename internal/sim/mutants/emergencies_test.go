@@ -18,7 +18,7 @@ func emergencies() []mutant {
 		{
 			"a second incident takes the place of the first",
 			"what has to die only grows until it is dead; this remembers the last report (C8)",
-			`plain/(standard|emergency): .*emergency, again, and another one`,
+			`plain/standard: .*emergency in an outage, and another one`,
 			[]edit{{"arrival.go", `	for _, k := range st.Keys {
 		if k.compromised() && k.DeadAt.IsZero() {
 			k.DebtSince = time.Time{}`, `	run.Victims = nil

@@ -25,7 +25,7 @@ func evidence() []mutant {
 		{
 			"a verifier that refuses everything proves a death",
 			"a key is refused while a live one is accepted; this takes a broken verifier's word",
-			`nothing is told/emergency: verify.* refuses`,
+			`nothing is told/standard: verify k2.* refuses`,
 			[]edit{{"confirm.go", `errors.Is(err, ErrRejected) && !live.IsZero() && d.verify(live) == nil {`, `errors.Is(err, ErrRejected) && !live.IsZero() {`}},
 		},
 		{
