@@ -68,7 +68,7 @@ type Traits struct {
 	ListLag     time.Duration // until a new key is listed; zero: 1 min, negative: none
 	Grace       time.Duration // the provider ends the old key this long after issuing; zero: it does not
 	KillsOld    bool          // issuing ends the old key at once: standard needs Policy.AllowOutage
-	NoReplay    bool          // a second Issue with the same current key ends the whole family: never done after a lost answer
+	NoReplay    bool          // a second Issue with the same current key ends the whole family: after a lost answer a person makes the next one (Supply)
 	Exclusive   bool          // nobody else makes keys here: an unnamed new key in the attempt's window is ours
 	Independent bool          // issuing needs no live key of this credential; false: an emergency issues before it revokes
 }

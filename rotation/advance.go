@@ -101,6 +101,7 @@ type drive struct {
 	kills     *kills        // revocations of an emergency that are under way
 	alarm     *time.Timer   // sends the revocations if the successor takes too long
 	unkilled  []error       // those that failed in this Advance
+	unclear   *Error        // why it is not known what an attempt made that an incident came upon
 }
 
 // do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.
@@ -166,7 +167,6 @@ func (d *drive) work(cmd *command) error {
 	}
 	d.home = home
 	d.obligations()
-	d.payCompromised()
 	if err := d.checkClock(); err != nil {
 		return err
 	}
@@ -204,6 +204,10 @@ func (d *drive) work(cmd *command) error {
 
 // steps takes one step after the other until one has to wait, fails, or the rotation has ended.
 func (d *drive) steps() error {
+	if err := d.settleAccused(); err != nil {
+		return err
+	}
+	d.obligations()
 	if d.emergency() && d.st.Retry.At.After(d.began) {
 		return errResting // the steps wait for their time; what has to die does not
 	}

@@ -118,6 +118,7 @@ func (d *drive) overtaken() (again bool) {
 		}
 		if time.Since(c.AckedAt) >= b.Lag+d.r.settle(d.reg) {
 			c.Acked, c.Done, again = 0, 0, true
+			c.Moves++
 		}
 	}
 	return again
@@ -188,8 +189,12 @@ func (d *drive) tell(group []*consumerState, role Role) error {
 }
 
 func (d *drive) request(c *consumerState, key Key, role Role) DeployRequest {
+	id := fmt.Sprintf("%s/%s/%d", d.st.Run.ID, c.Name, key.Serial)
+	if c.Moves > 0 {
+		id += fmt.Sprintf("/%d", c.Moves)
+	}
 	return DeployRequest{
-		ID:         fmt.Sprintf("%s/%s/%d", d.st.Run.ID, c.Name, key.Serial),
+		ID:         id,
 		Credential: d.reg.Name, Consumer: c.Name, Key: key, Role: role,
 		Emergency: d.emergency() || d.st.Run.NoOverlap,
 	}

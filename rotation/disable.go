@@ -132,7 +132,8 @@ func (d *drive) enable(k *keyState) error {
 		return err
 	}
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) })
-	if err != nil && !unsupported(err) { // what cannot be switched was never switched off: the intent was all there was
+	// What cannot be switched was never switched off: the intent was all there was. What is gone shows in the next question.
+	if err != nil && !unsupported(err) && !errors.Is(err, ErrNotFound) {
 		return &Error{Evidence: k.Key.String() + " was not enabled again", Err: hide(err)}
 	}
 	k.DisabledAt, k.EnabledAt = time.Time{}, time.Now()

@@ -85,7 +85,7 @@ func (d *drive) target(issued ...Key) Versions {
 			w.Key.Secret = k.Key.Secret
 			out.Keys = append(out.Keys, w)
 		case d.st.key(k.Key.Serial) == nil: // somebody's value: kept, and served to nobody until it is looked at
-			k.Role = RoleRetiring
+			k.Role, k.Key.Serial = RoleRetiring, 0 // a number of another journal is none
 			out.Keys = append(out.Keys, k)
 		}
 	}
@@ -95,8 +95,22 @@ func (d *drive) target(issued ...Key) Versions {
 			out.Keys = append(out.Keys, w)
 		}
 	}
+	d.keepServing(out.Keys)
 	slices.SortFunc(out.Keys, func(a, b StoredKey) int { return int(b.Key.Serial - a.Key.Serial) })
 	return out
+}
+
+// keepServing leaves readers what they have while the value that they should have is lost.
+func (d *drive) keepServing(keys []StoredKey) {
+	if slices.ContainsFunc(keys, func(k StoredKey) bool { return k.Role == RoleCurrent }) {
+		return
+	}
+	served := d.doc.currentKey()
+	for i, k := range keys {
+		if k.Key.Serial == served.Serial && d.st.key(served.Serial).live() {
+			keys[i].Role = RoleCurrent
+		}
+	}
 }
 
 // strangeCurrent reports whether the store serves a key that no record names.
@@ -111,6 +125,11 @@ func (d *drive) beside(issued Key) Versions {
 	k := d.st.roles()[issued.Serial]
 	k.Key.Secret = issued.Secret
 	out.Keys = append(slices.Clone(d.doc.Keys), k)
+	for i := range out.Keys {
+		if d.st.key(out.Keys[i].Key.Serial) == nil {
+			out.Keys[i].Key.Serial = 0
+		}
+	}
 	out.Stamp = d.stamp().String()
 	return out
 }
@@ -152,11 +171,16 @@ func (d *drive) read() error {
 }
 
 // number gives a key without a serial the one of the record that it is: one that was in the store before this library, or that
-// came back from a backup. The store learns it at the next write.
+// came back from a backup. The store learns it at the next write. A serial that means another key in this record was given by
+// another journal, and is none.
 func (d *drive) number() {
 	keys := slices.Clone(d.doc.Keys)
 	for i := range keys {
-		if k := &keys[i]; k.Key.Serial == 0 {
+		k := &keys[i]
+		if known := d.st.key(k.Key.Serial); known != nil && known.Key.ID != k.Key.ID && known.Key.ID != "" && k.Key.ID != "" {
+			k.Key.Serial = 0
+		}
+		if k.Key.Serial == 0 {
 			if known := d.st.recordOf(*k); known != nil {
 				k.Key.Serial, k.Key.Generation = known.Key.Serial, known.Key.Generation
 			}

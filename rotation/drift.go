@@ -69,8 +69,9 @@ func judge(st *state, doc Versions, home string) drift {
 		return driftRestored
 	}
 	want := st.roles()
-	if current != nil && !st.Writing && want[current.Key.Serial].Role == RolePrevious {
-		return driftPutBack
+	there := slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial == st.Current })
+	if current != nil && there && !st.Writing && want[current.Key.Serial].Role == RolePrevious {
+		return driftPutBack // else what should be current is lost, and what is served stays for now
 	}
 	for _, k := range doc.Keys {
 		if w, known := want[k.Key.Serial]; known && (w.Role != k.Role || w.Compromised != k.Compromised) {
@@ -90,6 +91,9 @@ func (d *drive) recognise() error {
 	}
 	d.adoptStored()
 	found := judge(d.st, d.doc, d.home)
+	if d.st.Behind = d.st.Behind || found == driftBehind; d.st.Behind && found != driftForeign {
+		found = driftBehind
+	}
 	if d.verdict != nil {
 		verdict := d.verdict
 		d.verdict = nil

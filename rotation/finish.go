@@ -37,6 +37,12 @@ func (d *drive) finish() error {
 	if err := d.census(); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.compromised() && k.DeadAt.IsZero() }) {
+		if err := d.save(); err != nil { // before it is revoked
+			return err
+		}
+		return to(PhaseConfirm, "a call that was under way when the incident came has made a key")
+	}
 	d.payDebts()
 	if d.st.Settle.After(time.Now()) && len(run.Victims) > 0 {
 		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: d.st.Settle, Text: "calls of a process that died can still land"}}}
@@ -166,24 +172,8 @@ func (d *drive) payDebts() {
 	d.forgetDead()
 }
 
-// payCompromised kills what is compromised before anything else is looked at: no hold, clock or change of the store keeps it
-// alive. What the store holds helps, where it is ours.
-func (d *drive) payCompromised() {
-	for _, k := range d.st.debts() {
-		if !k.compromised() || !k.DeadAt.IsZero() || k.Retry.At.After(time.Now()) {
-			continue
-		}
-		if d.read() == nil {
-			if found := judge(d.st, d.doc, d.home); found == driftForeign || found == driftBehind {
-				d.doc, d.loaded = Versions{}, false // its serials are not ours
-			}
-		}
-		d.pay(k)
-	}
-}
-
 func (d *drive) pay(k *keyState) {
-	if k.Retry.At.After(time.Now()) || d.st.Settle.After(time.Now()) && k.Presented && !k.compromised() {
+	if k.Retry.At.After(time.Now()) || d.st.Settle.After(time.Now()) && k.Presented {
 		return
 	}
 	fail := func(e *Error) {
@@ -219,10 +209,9 @@ func (d *drive) pay(k *keyState) {
 	}
 }
 
-// nobodyUses observes whether a debt may be killed: nobody ever had it, it is compromised, or every consumer is seen on the
-// key in use.
+// nobodyUses observes whether a debt may be killed: nobody ever had it, or every consumer is seen on the key in use.
 func (d *drive) nobodyUses(k *keyState) bool {
-	if !k.Presented || k.compromised() {
+	if !k.Presented {
 		return true
 	}
 	if d.st.Run != nil {

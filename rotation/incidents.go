@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -79,10 +78,7 @@ func (r *Rotator) loadIncident(ctx context.Context, reference string) (Entry, in
 	if e.Revision == 0 {
 		return e, rec, &Error{Evidence: "no incident " + reference + " is recorded", Err: ErrNotFound}
 	}
-	if err := json.Unmarshal(e.Data, &rec); err != nil {
-		return e, rec, &Error{Evidence: "the record of incident " + reference + " is not readable", Err: recorded(fmt.Sprintf("decode: %T", err))}
-	}
-	return e, rec, nil
+	return e, rec, read(e, &rec)
 }
 
 // Incident returns the record as it stands now. An unknown reference is an error that matches ErrNotFound.

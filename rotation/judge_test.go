@@ -47,7 +47,8 @@ func TestJudge(t *testing.T) {
 		"a mark is missing":                    {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RoleCurrent, newSerial), compromised}}, nil, driftLabels},
 		"the same keys without our stamp":      {Versions{Keys: right}, nil, driftLabels},
 		"put back by hand":                     {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RoleCurrent, oldSerial), storedAs(RolePending, newSerial)}}, nil, driftPutBack},
-		"put back by hand, without our stamp":  {Versions{Keys: []StoredKey{storedAs(RoleCurrent, oldSerial)}}, nil, driftPutBack},
+		"put back by hand, without our stamp":  {Versions{Keys: []StoredKey{storedAs(RoleCurrent, oldSerial), storedAs(RolePrevious, newSerial)}}, nil, driftPutBack},
+		"nothing left but the replaced key":    {Versions{Keys: []StoredKey{storedAs(RoleCurrent, oldSerial)}}, nil, driftLabels}, // missingValues has the rule
 		"replaced by hand, without our stamp":  {Versions{Keys: []StoredKey{storedAs(RoleCurrent, 0)}}, nil, driftUnknown},
 		"replaced by hand under our stamp":     {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RoleCurrent, 2)}}, nil, driftUnknown},
 		"a stranger that is not current":       {Versions{Stamp: ours(18), Keys: append([]StoredKey{storedAs(RolePending, 2)}, right...)}, nil, driftNone},

@@ -185,8 +185,11 @@ func (r *Rotator) knownInstallation(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var rec installationRecord
-	if err := json.Unmarshal(e.Data, &rec); err != nil || rec.ID == "" {
-		return "", &Error{Evidence: "the journal's installation id is not readable", Action: "restore the journal from a backup"}
+	if err := read(e, &rec); err != nil {
+		return "", err
+	}
+	if rec.ID == "" {
+		return "", unreadable(e, "it has no id")
 	}
 	r.mu.Lock()
 	r.installation = rec.ID

@@ -165,11 +165,6 @@ func (st *state) patient(now time.Time) bool {
 func (st *state) wake(reg *registration, now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) { at = earliest(at, t) }
-	for _, k := range st.debts() {
-		if k.compromised() && k.DeadAt.IsZero() { // waits for nothing that the others wait for
-			sooner(latest(k.Retry.At, now))
-		}
-	}
 	if st.Hold != nil && st.Hold.Until.After(now) && (st.Run == nil || st.Run.Strategy != Emergency) {
 		sooner(st.Hold.Until)
 		return latest(at, now)
@@ -198,6 +193,11 @@ func (st *state) nextLook(reg *registration, now time.Time, proof time.Duration)
 	look := st.nextStep(reg, now, proof)
 	if st.Run == nil || st.Run.Strategy != Emergency {
 		return look
+	}
+	for _, a := range st.Run.Attempts {
+		if a.accused() && a.N != st.Run.Asked { // what it made has to die as well
+			look = earliest(look, latest(latest(a.SettleAt, st.Settle), now.Add(proof)))
+		}
 	}
 	for _, k := range st.victims() { // killing waits for nothing that the steps wait for
 		switch {

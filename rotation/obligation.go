@@ -172,6 +172,9 @@ func (d *drive) byHand() {
 	if !d.emergency() {
 		return
 	}
+	if d.unclear != nil && d.unclear.Diagnosis == AmbiguousIssue {
+		d.askOnce(d.holdNeed(d.unclear))
+	}
 	for _, victim := range d.st.victims() {
 		if !victim.compromised() || !victim.DeadAt.IsZero() {
 			continue
@@ -188,13 +191,19 @@ func (d *drive) byHand() {
 		default:
 			continue
 		}
-		if slices.ContainsFunc(d.st.Needs, func(o Need) bool { return o.ID == n.ID }) {
-			continue
-		}
-		d.st.Needs = append(d.st.Needs, n)
-		if !slices.ContainsFunc(d.asked, func(o Need) bool { return o.ID == n.ID }) {
-			d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Text: n.Text})
-		}
+		d.askOnce(n)
+	}
+}
+
+// askOnce adds a need of an emergency, and tells people of it if it is new.
+func (d *drive) askOnce(n Need) {
+	same := func(o Need) bool { return o.ID == n.ID }
+	if slices.ContainsFunc(d.st.Needs, same) {
+		return
+	}
+	d.st.Needs = append(d.st.Needs, n)
+	if !slices.ContainsFunc(d.asked, same) {
+		d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Text: n.Text})
 	}
 }
 

@@ -222,8 +222,13 @@ func (d *drive) deliverOverflow(failed map[string]bool) {
 			return d.r.cfg.Journal.Load(ctx, d.overflowName(n))
 		})
 		var batch overflowEntry
-		damaged := err == nil && json.Unmarshal(e.Data, &batch) != nil
+		damaged := false
+		if err == nil {
+			err = read(e, &batch)
+			damaged = err != nil && !errors.Is(err, errNewer)
+		}
 		if damaged {
+			err = nil
 			passed++
 		}
 		if err != nil || passed > saveTries {

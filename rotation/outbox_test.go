@@ -382,3 +382,36 @@ func TestADamagedOverflowIsPassedOver(t *testing.T) {
 		})
 	}
 }
+
+// A newer program wrote the overflow. Naive: what this one cannot read is taken for damage, and its events are lost.
+func TestANewerOverflowIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		dead := true
+		sink := &gazette{name: "zombie", trouble: func(int) error {
+			if dead {
+				return errSink
+			}
+			return nil
+		}}
+		w.cfg.Sinks = []rotation.Sink{sink}
+		r := w.rotator()
+		w.busyDays(r, 250)
+		put := func(data []byte) []byte {
+			e, err := w.journal.Load(t.Context(), overflows()[0])
+			require.NoError(t, err)
+			was := e.Data
+			e.Data = data
+			require.NoError(t, w.journal.Save(t.Context(), e))
+			return was
+		}
+		readable := put([]byte(`{"schema":2,"events":{}}`))
+		dead = false
+		w.paces(r, time.Hour)
+		require.Empty(t, sink.all(), "none of the younger ones came first")
+		put(readable)
+		w.paces(r, time.Hour)
+		inOrder(t, sink.all())
+		require.Greater(t, len(sink.all()), 250)
+	})
+}

@@ -5,6 +5,7 @@ package rotation_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,12 +71,34 @@ func TestARecordWithNullsIsRefused(t *testing.T) {
 		`{"schema":1,"run":{"id":"ABCDEFGH","strategy":"standard","phase":"issue","attempts":[null]}}`,
 		`{"schema":1,"run":{"id":"ABCDEFGH","strategy":"standard","phase":"soak","consumers":[null]}}`,
 		`{"schema":1,"run":{"id":"A","strategy":"standard","phase":"prepare"}}`,
+		`{"schema":1,"run":{"id":"ABCDEFGH","strategy":"emergency","phase":"prove"}}`,
+		`{"schema":1,"keys":[{"key":{"Serial":1}}],"run":{"id":"ABCDEFGH","strategy":"emergency","phase":"deploy","target":2}}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 1)
 			require.NoError(t, w.journal.Save(t.Context(), rotation.Entry{Credential: name, Data: []byte(data)}))
 			_, err := w.rotator().Status(context.Background(), name)
 			require.ErrorContains(t, err, "not readable", data)
+		})
+	}
+}
+
+// The other entries of the journal have versions too: what a newer program wrote is neither misread nor passed over.
+func TestEntriesOfANewerVersion(t *testing.T) {
+	newer := []byte(`{"schema":2,"id":"X","events":{},"incident":{}}`)
+	for what, entry := range map[string]string{"the installation": "handover/installation", "an incident": "handover/incident/INC-1"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				require.NoError(t, w.journal.Save(t.Context(), rotation.Entry{Credential: entry, Data: newer}))
+				r := w.rotator()
+				_, advance := r.Advance(t.Context(), name)
+				_, report := r.Incident(t.Context(), "INC-1")
+				require.ErrorContains(t, errors.Join(advance, report), "newer version")
+				e, err := w.journal.Load(t.Context(), entry)
+				require.NoError(t, err)
+				require.Equal(t, newer, e.Data)
+			})
 		})
 	}
 }

@@ -210,6 +210,7 @@ func (d *drive) settledBy(n Need, a Answer) error {
 	at := run.Attempts[i]
 	if a.KeyID == "" {
 		run.absent(at)
+		d.spend(false)
 		d.answered(a, "no key was made")
 		return nil
 	}
@@ -275,6 +276,17 @@ func (d *drive) adopt(key Key) {
 	st.Current = ks.Key.Serial
 }
 
+// sameKey finds a key by what its provider says of it: the numbers of two records mean different keys.
+func (st *state) sameKey(key Key) *keyState {
+	i := slices.IndexFunc(st.Keys, func(k *keyState) bool {
+		return key.ID != "" && k.Key.ID == key.ID && k.Key.IssuedAt.Equal(key.IssuedAt)
+	})
+	if i < 0 {
+		return nil
+	}
+	return st.Keys[i]
+}
+
 // rebuild makes a record from what the store holds, for a journal that was lost or restored: at the earliest safe phase,
 // with every window starting again. A person asked for it, so the keys are named.
 func (d *drive) rebuild() {
@@ -283,7 +295,7 @@ func (d *drive) rebuild() {
 	if st.Run != nil {
 		attempts = st.Run.Attempts
 	}
-	st.Keys, st.Run, st.Current = nil, nil, 0
+	st.Keys, st.Run, st.Current, st.Behind = nil, nil, 0, false
 	if s, ok := parseStamp(d.doc.Stamp); ok {
 		st.Epoch = max(st.Epoch, s.Epoch+1)
 	}
@@ -316,6 +328,13 @@ func (d *drive) rebuild() {
 		d.doc.Keys[i].Key.Serial = st.Keys[i].Key.Serial
 	}
 	for _, k := range before { // what only the record knew is not forgotten
+		if same := st.sameKey(k.Key); same != nil {
+			if k.compromised() && !same.compromised() { // an incident came after the store was written
+				same.Incidents, same.Condemned, same.DebtSince = k.Incidents, true, time.Time{}
+				compromised = append(compromised, same)
+			}
+			continue
+		}
 		if st.key(k.Key.Serial) != nil || !k.DeadAt.IsZero() {
 			continue
 		}

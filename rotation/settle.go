@@ -46,6 +46,31 @@ func (d *drive) settleAttempt(a *attempt) error {
 	}
 }
 
+// settleAccused finds out, as soon as that can be known, what became of the calls of Issue that were under way when an incident
+// came: what they made is compromised too. What is not clear is asked of a person at once; finish waits for the rest.
+func (d *drive) settleAccused() error {
+	if !d.emergency() {
+		return nil
+	}
+	found := false
+	for _, a := range slices.Clone(d.st.Run.Attempts) {
+		if !a.accused() || latest(a.SettleAt, d.st.Settle).After(time.Now()) {
+			continue
+		}
+		if err := d.settleAttempt(a); err != nil {
+			errors.As(err, &d.unclear)
+		}
+		found = found || a.Fate == fateCondemned
+	}
+	if !found {
+		return nil
+	}
+	return d.save() // before it is revoked
+}
+
+// accused reports whether an incident came while the call was under way, and nobody knows yet what it made.
+func (a *attempt) accused() bool { return a.Fate == fateOpen && a.Incident != "" }
+
 // settleChosen asks the provider whether it has the value that was chosen here.
 func (d *drive) settleChosen(a *attempt) error {
 	v := d.value(a.Serial)
@@ -115,12 +140,14 @@ func (d *drive) condemnAttempt(a *attempt, key Key) {
 	stored := ks != nil && ks.Stored && !d.value(a.Serial).IsZero()
 	ks = d.enter(a, key)
 	ks.Condemned, ks.Stored = true, stored
-	if a.Incident != "" {
-		ks.accuse(a.Incident)
-	}
 	if d.st.Run.Target == a.Serial {
 		d.st.Run.Target = 0
 	}
-	d.owe(ks, &Error{Evidence: "made by a try that came to nothing"})
+	if a.Incident != "" { // it has to die before the emergency ends
+		ks.accuse(a.Incident)
+		d.st.Run.kill(a.Serial)
+	} else {
+		d.owe(ks, &Error{Evidence: "made by a try that came to nothing"})
+	}
 	d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made %s, which is of no use", a.N, key))
 }

@@ -55,6 +55,73 @@ func TestSettleALostAnswer(t *testing.T) {
 	}
 }
 
+// A second key made from the same one would end every key. Naive: when it is known what became of a lost answer, or in an
+// emergency at once, the issuer is asked again.
+func TestNoReplayIsNeverAskedTwice(t *testing.T) {
+	lost := func(t *testing.T, w *world) *rotation.Rotator {
+		w.provider.Traits.NoReplay = true
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})
+		r := w.rotator()
+		w.rotate(r)
+		return r
+	}
+	supplied := func(t *testing.T, w *world, r *rotation.Rotator) rotation.Status {
+		t.Helper()
+		require.Equal(t, 1, w.provider.Calls("Issue"))
+		_, err := r.Supply(t.Context(), name, w.provider.Mint())
+		require.NoError(t, err)
+		st := w.ends(r)
+		require.Equal(t, 1, w.provider.Calls("Issue"))
+		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+		require.True(t, w.consumers[0].Key().Equal(w.current()))
+		return st
+	}
+	t.Run("settled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newBrief(t, 1)
+			r := lost(t, w)
+			st := w.paces(r, time.Hour)
+			live := w.provider.Live()
+			made := live[slices.IndexFunc(live, func(id string) bool { return id != w.seeded.ID })]
+			_, err := r.Resolve(t.Context(), name, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle, KeyID: made})
+			require.ErrorContains(t, err, "asking again")
+			st = w.paces(r, time.Hour)
+			require.ErrorIs(t, st.Open.Problem, rotation.AmbiguousIssue)
+			require.ErrorContains(t, st.Open.Problem, "asking again")
+			supplied(t, w, r)
+		})
+	})
+	t.Run("settled: none was made", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newBrief(t, 1)
+			w.provider.Traits.NoReplay = true
+			w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1})
+			r := w.rotator()
+			w.rotate(r)
+			st := w.paces(r, time.Hour)
+			w.does(r, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle})
+			w.ends(r)
+			require.Equal(t, 2, w.provider.Calls("Issue"))
+		})
+	})
+	t.Run("in an emergency", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newBrief(t, 1)
+			r := lost(t, w)
+			_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+			st := w.paces(r, time.Hour)
+			require.NotContains(t, w.provider.Live(), w.seeded.ID)
+			made := w.provider.Live()
+			require.Len(t, made, 1)
+			_, _ = r.Resolve(t.Context(), name, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle, KeyID: made[0]})
+			w.paces(r, 10*time.Minute)
+			require.Empty(t, w.provider.Live(), "it was under way when the incident came")
+			st = supplied(t, w, r)
+			require.Equal(t, rotation.Emergency, st.Last.Strategy)
+		})
+	})
+}
+
 // A person who mistypes names the key in use: that costs nothing but a debt.
 func TestSettleNamesTheWrongKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -79,6 +79,7 @@ func (d *drive) strayed(c *consumerState, f *facts) bool {
 		return false
 	}
 	c.Acked, c.Observed, c.Done = 0, 0, 0
+	c.Moves++
 	d.note(slog.LevelWarn, c.Name+" went back to another key: it is told again")
 	return true
 }

@@ -24,6 +24,7 @@ type state struct {
 	LastSerial     int64       `json:"last_serial,omitzero"` // given to a key
 	Current        int64       `json:"current,omitzero"`     // the key that readers of the store are to see
 	Claimed        bool        `json:"claimed,omitzero"`     // the store bears our stamp
+	Behind         bool        `json:"behind,omitzero"`      // the store was seen to be newer; epochs catch up, what was lost does not
 	Writing        bool        `json:"writing,omitzero"`     // a write to the store was intended; it may have happened
 	StoreEpoch     int64       `json:"store_epoch,omitzero"` // of the last write to the store that is known to have happened
 	Keys           []*keyState `json:"keys,omitzero"`        // every key that is not proven dead
@@ -55,6 +56,7 @@ type keyState struct {
 	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
 	Unseen      bool      `json:"unseen,omitzero"`       // a caller named its id, which nothing else has shown so far
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
+	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
@@ -150,6 +152,7 @@ type consumerState struct {
 	AckedAt     time.Time `json:"acked_at,omitzero"`
 	Role        Role      `json:"role,omitzero"`         // where it was told to find the key
 	CurrentOnly bool      `json:"current_only,omitzero"` // it cannot be a canary
+	Moves       int       `json:"moves,omitzero"`        // times that it was seen on another key afterwards: told again is a new move then
 	Done        int64     `json:"done,omitzero"`         // a person says that this key was deployed by hand
 	Observed    int64     `json:"observed,omitzero"`
 	ObservedAt  time.Time `json:"observed_at,omitzero"`
@@ -200,25 +203,46 @@ func decode(e Entry) (*state, error) {
 	if e.Revision == 0 && len(e.Data) == 0 {
 		return st, nil
 	}
+	if err := read(e, st); err != nil {
+		return nil, err
+	}
+	if slices.Contains(st.Keys, nil) || st.Run != nil && !st.Run.sound(st) {
+		return nil, unreadable(e, "it is not one of this library")
+	}
+	return st, nil
+}
+
+// errNewer is no damage: whoever wrote it can read it.
+var errNewer = recorded("it was written by a newer version of this library")
+
+// read reads any of the journal's entries, after a look at its version.
+func read(e Entry, into any) error {
 	var version struct {
 		Schema int `json:"schema"`
 	}
-	if err := json.Unmarshal(e.Data, &version); err != nil {
-		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable", Action: "restore the journal from a backup", Err: recorded("decode: " + fmt.Sprintf("%T", err))}
+	err := json.Unmarshal(e.Data, &version)
+	switch {
+	case err != nil:
+		return unreadable(e, fmt.Sprintf("decode: %T", err))
+	case version.Schema > schema:
+		return &Error{Credential: e.Credential, Evidence: fmt.Sprintf("the journal's record has version %d, this code reads up to version %d", version.Schema, schema), Action: "update this program: nothing was changed", Err: errNewer}
+	case version.Schema < 1:
+		return unreadable(e, "it has no version")
 	}
-	if version.Schema > schema {
-		return nil, &Error{Credential: e.Credential, Evidence: fmt.Sprintf("the journal's record has version %d, this code reads up to version %d", version.Schema, schema), Action: "update this program: nothing was changed"}
+	if err := json.Unmarshal(e.Data, into); err != nil {
+		return unreadable(e, fmt.Sprintf("decode: %T", err))
 	}
-	if version.Schema < 1 {
-		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record has no version", Action: "restore the journal from a backup"}
-	}
-	if err := json.Unmarshal(e.Data, st); err != nil {
-		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable", Action: "restore the journal from a backup", Err: recorded("decode: " + fmt.Sprintf("%T", err))}
-	}
-	if slices.Contains(st.Keys, nil) || st.Run != nil && (len(st.Run.ID) < idLength || slices.Contains(st.Run.Attempts, nil) || slices.Contains(st.Run.Consumers, nil)) {
-		return nil, &Error{Credential: e.Credential, Evidence: "the journal's record is not readable: it is not one of this library", Action: "restore the journal from a backup"}
-	}
-	return st, nil
+	return nil
+}
+
+func unreadable(e Entry, why string) error {
+	return &Error{Credential: e.Credential, Evidence: "the journal's record is not readable: " + why, Action: "restore the journal from a backup"}
+}
+
+// sound reports whether a run is one that this library has written.
+func (r *run) sound(st *state) bool {
+	aimless := r.Phase != PhasePrepare && r.Phase != PhaseIssue && st.key(r.Target) == nil
+	return len(r.ID) >= idLength && !aimless && !slices.Contains(r.Attempts, nil) && !slices.Contains(r.Consumers, nil)
 }
 
 // key returns what is known of a serial, nil for none.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -277,7 +278,9 @@ func (w *World) uses(name string, k rotation.Key) bool {
 
 // recorded reports whether the journal knows the key by its id.
 func (o *oracle) recorded(m *minted) bool {
-	return bytes.Contains(o.w.journal.entries[credential].Data, []byte(`"`+m.key.ID+`"`))
+	return slices.ContainsFunc(o.w.processes, func(p *process) bool {
+		return bytes.Contains(p.journal.entries[credential].Data, []byte(`"`+m.key.ID+`"`))
+	})
 }
 
 // verdict is what holds at the end.

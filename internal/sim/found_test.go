@@ -1,0 +1,50 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import "testing"
+
+// What the longer runs have found stays found: each of these broke a law of an engine that looked right.
+func TestFound(t *testing.T) {
+	for _, f := range []struct{ what, setting, script, schedule string }{
+		{
+			"a key that was on its way when its credential was compromised lives until the end of the emergency",
+			"plain", "roll-back", "save store#2 emergency of the credential",
+		}, {
+			"what that key is called reaches the journal after its revocation",
+			"plain", "standard", "issue#1 emergency of the credential",
+		}, {
+			"a disabled key that is gone at the provider is enabled again for ever",
+			"slow", "standard", "revoke k2#1 emergency of the new key",
+		}, {
+			"the store serves no key while the value that it should serve is lost",
+			"plain", "standard", "save store#3 the values beside the current one are lost",
+		}, {
+			"a store that came back from a backup is put right and found wrong in turns",
+			"plain", "standard", "deploy restart1 k3#4 the store is restored",
+		}, {
+			"a journal from a backup takes leases until it looks as new as the store",
+			"plain", "roll-back", "save journal#72 the journal is restored",
+		}, {
+			"a service that restarted while the store held another key is told the same move again, which does nothing",
+			"plain", "roll-back", "save journal#38 the old key is put back by hand",
+		},
+	} {
+		t.Run(f.what, func(t *testing.T) {
+			plan, err := ParseSchedule(f.schedule)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range Settings() {
+				for _, sc := range Scripts() {
+					if s.Name == f.setting && sc.Name == f.script {
+						fine(t, Run(t, s, sc, plan, false))
+						return
+					}
+				}
+			}
+			t.Fatalf("there is no %s/%s", f.setting, f.script)
+		})
+	}
+}
