@@ -53,12 +53,8 @@ func evidence() []mutant {
 				{"finish.go", `	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome`, `	for _, k := range slices.Clone(st.Keys) {
 		if k.Key.Serial != st.Current && outcome`},
-				{"finish.go", `	if err := d.census(); err != nil {
-		return err
-	}
-	d.payDebts()`, `	if err := d.census(); err != nil {
-		return err
-	}`},
+				{"finish.go", `	d.payDebts()
+	if d.st.Settle`, `	if d.st.Settle`},
 				{"issue.go", `		d.payDebts() // what it minted`, `		// what it minted`},
 				{"advance.go", `	if !d.emergency() { // debts`, `	if d.st.Run == nil { // debts`},
 			},
@@ -89,7 +85,7 @@ func evidence() []mutant {
 			"a value is in the record",
 			"a journal holds no secret; this keeps the value with its key",
 			"",
-			[]edit{{"issue.go", `	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt`, `	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt
+			[]edit{{"mint.go", `	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt`, `	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt
 	ks.Key.Attributes = map[string]string{"value": key.Secret.Reveal()}`}},
 		},
 	}

@@ -11,7 +11,7 @@ func issuing() []mutant {
 			"a timeout is a definite no",
 			"only a definite answer means that nothing was minted; this tries again after any error, as if nothing had been",
 			`plain/standard: issue.* (lost|lags|dies after|fails|hangs)`,
-			[]edit{{"issue.go", `	if errors.Is(err, ErrNotIssued) || errors.Is(err, ErrDenied) || errors.Is(err, ErrNoSlot) {`, `	if err != nil {`}},
+			[]edit{{"mint.go", `	if errors.Is(err, ErrNotIssued) || errors.Is(err, ErrDenied) || errors.Is(err, ErrNoSlot) {`, `	if err != nil {`}},
 		},
 		{
 			"a key is absent as soon as the list lacks it",
@@ -63,7 +63,7 @@ func issuing() []mutant {
 			"a value that the store does not take is dropped",
 			"where a new value cannot be stored its key is killed while its id is known",
 			`plain/standard: (load|save) store.* is down`,
-			[]edit{{"issue.go", `	a.Fate, ks.Condemned, ks.Stored = fateCondemned, true, false
+			[]edit{{"mint.go", `	a.Fate, ks.Condemned, ks.Stored = fateCondemned, true, false
 	d.st.Run.Target, d.st.Run.New = 0, 0
 `, `	a.Fate = fateRefused
 	d.st.drop(ks.Key.Serial)
@@ -71,13 +71,13 @@ func issuing() []mutant {
 	if err != nil {
 		return err
 	}
-`}, {"issue.go", `	for try := range saveTries {`, `	for try := range 1 {`}},
+`}, {"mint.go", `	for try := range saveTries {`, `	for try := range 1 {`}},
 		},
 		{
 			"a chosen value is stored after it is in use",
 			"a value that is chosen here is stored before the provider gets it (C6)",
 			`two slots, chosen values/standard`,
-			[]edit{{"issue.go", `	if err := d.put(d.target(chosen)); err != nil {
+			[]edit{{"mint.go", `	if err := d.put(d.target(chosen)); err != nil {
 		a.Chosen`, `	if err := error(nil); err != nil {
 		a.Chosen`}},
 		},
@@ -86,7 +86,7 @@ func issuing() []mutant {
 			"the provider is asked whether it has the chosen value, and gets the same one again; this hands over another (C6)",
 			`two slots, chosen values/standard: issue.* (lost|lags|dies after|fails)`,
 			[]edit{
-				{"issue.go", `	if a.Chosen {
+				{"mint.go", `	if a.Chosen {
 		return d.value(a.Serial), false, nil
 	}
 	chosen, err = guarded`, `	if a.Chosen {

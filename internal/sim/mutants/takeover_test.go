@@ -49,12 +49,10 @@ func takeover() []mutant {
 			"who lost the lease goes on issuing",
 			"an effect without a recorded intent is not begun; this ignores that the record was refused",
 			`plain/standard: save journal.*emergency of`,
-			[]edit{{"issue.go", `	d.st.Writing = true
-	if err := d.save(); err != nil {
+			[]edit{{"mint.go", `	if err := d.save(); err != nil {
 		return err
 	}
-	key, err := d.answer(req)`, `	d.st.Writing = true
-	if err := d.save(); err != nil && !errors.Is(err, errLost) {
+	key, err := d.answer(req)`, `	if err := d.save(); err != nil && !errors.Is(err, errLost) {
 		return err
 	}
 	key, err := d.answer(req)`}},

@@ -11,12 +11,10 @@ func writing() []mutant {
 			"issue without an intent",
 			"every try of Issue is journaled before the call, so that its key can be found; this calls first (C5)",
 			"",
-			[]edit{{"issue.go", `	d.st.Writing = true
-	if err := d.save(); err != nil {
+			[]edit{{"mint.go", `	if err := d.save(); err != nil {
 		return err
 	}
-	key, err := d.answer(req)`, `	d.st.Writing = true
-	key, err := d.answer(req)`}},
+	key, err := d.answer(req)`, `	key, err := d.answer(req)`}},
 		},
 		{
 			"deploy without an intent",
