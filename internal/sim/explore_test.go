@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/rotation"
 )
 
 // Explorer runs schedules of one script in one setting, and remembers where it has been: a fault in a state in which the same
@@ -84,9 +86,7 @@ func (x *Explorer) run(t *testing.T, plan Schedule) *Result {
 	effects := int64(0)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.tried == nil {
-		x.tried, x.states, x.points = map[visit]bool{}, map[uint64]bool{}, map[string]bool{}
-	}
+	x.begin()
 	for _, s := range r.Steps {
 		x.states[s.State] = true
 		x.points[s.Point.String()] = true
@@ -104,12 +104,22 @@ func (x *Explorer) run(t *testing.T, plan Schedule) *Result {
 	return r
 }
 
+// begin makes room for what is remembered. The caller holds the lock.
+func (x *Explorer) begin() {
+	if x.tried == nil {
+		x.tried, x.states, x.points = map[visit]bool{}, map[uint64]bool{}, map[string]bool{}
+	}
+}
+
 // fresh are the faults that can be added to a run after those that it has met, each in a state where it was not tried yet.
 func (x *Explorer) fresh(r *Result) []Fault {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.begin()
 	var faults []Fault
+	killed := x.Script.Table == rotation.Emergency
 	for _, s := range r.Steps {
+		killed = killed || s.Op == opRevoke
 		if s.met < len(r.Schedule) {
 			continue // before the faults of this run: what came of it is known from a shorter schedule
 		}
@@ -122,8 +132,8 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		}
 		for _, trouble := range troubles {
 			f := Fault{s.Point, trouble}
-			if x.Allow != nil && !x.Allow(f) {
-				continue
+			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && !killed {
+				continue // as long as there is a key to protect the verifier is believed
 			}
 			v := visit{s.State, s.Point.Label, trouble}
 			if x.tried[v] {

@@ -26,6 +26,7 @@ const (
 	TooLate   Trouble = "too late"   // the same, when nobody expects it any more
 	Stalls    Trouble = "stalls"     // the whole process stands still; it happens when the process wakes, past its lease
 	Rejects   Trouble = "rejects"    // a definite answer that is wrong: one bad edge
+	Refuses   Trouble = "refuses"    // the same for everybody, for ten minutes: a firewall, a broken verifier
 	Refused   Trouble = "not issued" // a definite answer that is right: nothing happened
 	Lies      Trouble = "says yes"   // nothing happens, and the answer is success
 	Down      Trouble = "is down"    // this and every call to the same system fails for ten minutes; a sink, for a day
@@ -123,7 +124,9 @@ func (o op) troubles() []Trouble {
 	switch {
 	case o == opDeliver:
 		return []Trouble{Fails, Lost, Hangs, Panics, Exits, DiesAfter, Down}
-	case o == opVerify, o == opHealth:
+	case o == opVerify:
+		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Rejects, Refuses, Down}
+	case o == opHealth:
 		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Rejects, Down}
 	case !o.effect():
 		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Down}

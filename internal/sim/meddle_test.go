@@ -5,6 +5,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ const (
 	LeakNew    Trouble = "emergency of the new key"
 	LeakBoth   Trouble = "emergency of both keys"
 	LeakTwice  Trouble = "emergency, again, and another one"
+	LeakDown   Trouble = "emergency in an outage, and another one"
 	PutBack    Trouble = "the old key is put back by hand"
 	PutKeep    Trouble = "the old key is put back by hand, on purpose"
 	NewKey     Trouble = "a key of a person's in the store"
@@ -32,6 +34,7 @@ const (
 	Second     Trouble = "a second journal"
 	Join       Trouble = "a consumer is registered"
 	Leave      Trouble = "a consumer is not registered any more"
+	Desert     Trouble = "a consumer goes on unregistered"
 	Clock      Trouble = "the clock jumps by two days"
 	OldDies    Trouble = "the old key dies"
 	NewDies    Trouble = "the new key dies"
@@ -43,8 +46,8 @@ const (
 // Interventions are all of them.
 func Interventions() []Trouble {
 	return []Trouble{
-		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
-		Second, Join, Leave, Clock, OldDies, NewDies, Abort, Again, Paused,
+		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, LeakDown, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
+		Second, Join, Leave, Desert, Clock, OldDies, NewDies, Abort, Again, Paused,
 	}
 }
 
@@ -88,14 +91,21 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
+	case LeakDown:
+		w.locked(func() { w.down["provider"] = time.Now().Add(time.Minute) })
+		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
+		if fresh != nil {
+			time.Sleep(15 * time.Second)
+			report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
+		}
 	case PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign:
 		w.locked(func() { w.edit(what) })
 	case Rewind, Empty:
 		w.locked(func() { w.journal.rewind(what == Empty) })
 	case Second:
 		w.second(ctx)
-	case Join, Leave:
-		w.register(what == Join)
+	case Join, Leave, Desert:
+		w.register(what)
 	case Clock:
 		p.skew.Add(int64(48 * time.Hour))
 		w.in(time.Hour, func() { p.skew.Add(-int64(48 * time.Hour)) })
@@ -110,17 +120,27 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		w.mu.Unlock()
 	case Abort:
 		w.operator(ctx, func(eve *process) {
-			st, err := eve.rotator.Abort(ctx, credential, "simulated")
-			w.say("Abort", st, err)
+			w.insist(ctx, eve, func() error {
+				st, err := eve.rotator.Abort(ctx, credential, "simulated")
+				w.say("Abort", st, err)
+				return err
+			})
 		})
 	case Again:
 		w.operator(ctx, func(eve *process) {
-			st, err := eve.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 8"})
-			w.say("Rotate", st, err)
+			w.insist(ctx, eve, func() error {
+				st, err := eve.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 8"})
+				w.say("Rotate", st, err)
+				return err
+			})
 		})
 	case Paused:
 		w.operator(ctx, func(eve *process) {
-			w.say("Hold", nil, eve.rotator.Hold(ctx, credential, time.Now().Add(time.Hour), "simulated"))
+			w.insist(ctx, eve, func() error {
+				err := eve.rotator.Hold(ctx, credential, time.Now().Add(time.Hour), "simulated")
+				w.say("Hold", nil, err)
+				return err
+			})
 		})
 	}
 }
@@ -155,6 +175,19 @@ func (w *World) operator(_ context.Context, do func(*process)) {
 		w.pending--
 		w.mu.Unlock()
 	}()
+}
+
+// insist asks again while another process drives.
+func (w *World) insist(ctx context.Context, eve *process, ask func() error) {
+	for range 40 {
+		w.locked(func() { eve.advance = time.Now() })
+		err := ask()
+		w.locked(func() { w.tell("eve asks: %v", err) })
+		if !errors.Is(err, rotation.ErrConflict) || ctx.Err() != nil {
+			return
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // edit changes the store by hand. The caller holds the lock.
@@ -249,9 +282,10 @@ func (w *World) second(ctx context.Context) {
 }
 
 // register changes the inventory of every process.
-func (w *World) register(more bool) {
+func (w *World) register(what Trouble) {
 	w.mu.Lock()
-	if more {
+	switch what {
+	case Join:
 		s := newService(w, len(w.services), Pushed)
 		w.services = append(w.services, s)
 		if k := w.seeded; k.exists(time.Now()) {
@@ -259,10 +293,14 @@ func (w *World) register(more bool) {
 		} else {
 			s.hold(s.instances[0], w.vault.served())
 		}
-	} else {
-		s := w.services[len(w.services)-1]
-		s.hidden = true
-		s.drop(s.instances[0])
+	case Leave:
+		w.services[len(w.services)-1].leave()
+	case Desert:
+		if s := w.services[0]; w.oracle.touched(s.name) {
+			s.left = true // until a person says that it is gone
+		} else {
+			s.leave()
+		}
 	}
 	processes := slices.Clone(w.processes)
 	w.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ type oracle struct {
 	handmade    map[*minted]bool            // killed by a person
 	byHand      bool                        // the write of the store that is under way is a person's
 	holder      owner                       // of the lease, as the journal has it
+	claimedAt   time.Time                   // the store got the stamp of another installation than before
+	tookOver    time.Time                   // when a lease was last taken that had run out
 }
 
 // owner is who drives, as the journal tells.
@@ -100,7 +103,7 @@ func (o *oracle) look(why string) {
 			if m == nil || i.idle || s.hidden || o.innocent(m) {
 				continue
 			}
-			young := w.emergency && now.Sub(m.since) < w.setting.Propagate // nobody waits for the new key to be known
+			young := w.emergency && now.Sub(m.changed()) < w.setting.Propagate // nobody waits for the new key to be known
 			if !m.accepted(now, p.lag(i.edge)) && !young {
 				o.broken("law 1", "%s holds %s, which the provider refuses (%s)", i.name, m.key.ID, why)
 			}
@@ -166,12 +169,22 @@ func (o *oracle) minted(m *minted) { o.w.tell("the provider mints %s", m.key.ID)
 
 // stored compares two documents of the store.
 func (o *oracle) stored(old, now rotation.Versions) {
+	if installation(old.Stamp) != installation(now.Stamp) {
+		o.claimedAt = time.Now()
+	}
 	was, is := o.w.provider.byValue(old.Key(rotation.RoleCurrent).Secret), o.w.provider.byValue(now.Key(rotation.RoleCurrent).Secret)
 	if was != is {
 		if was != nil {
 			o.replacedAt[was] = time.Now()
 		}
+		if is == nil && !o.w.meddled && !o.w.emergency {
+			o.broken("law 3", "the store serves no key any more")
+		}
 		if is != nil {
+			o.canaryFirst(is)
+			if calm := !o.byHand && !o.tampered && !o.w.emergency; calm && !is.gone.IsZero() && time.Since(is.gone) > callTimeout {
+				o.broken("law 3", "%s is made current, and is dead since %v", is.key.ID, time.Since(is.gone))
+			}
 			o.promotedAt[is] = time.Now()
 			o.presented[is] = true
 		}
@@ -179,7 +192,7 @@ func (o *oracle) stored(old, now rotation.Versions) {
 	for _, k := range old.Keys {
 		m := o.w.provider.byValue(k.Key.Secret)
 		gone := !slices.ContainsFunc(now.Keys, func(n rotation.StoredKey) bool { return n.Key.Secret.Equal(k.Key.Secret) })
-		if m != nil && gone && !o.byHand && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
+		if m != nil && gone && !o.byHand && !(o.handmade[m] && !m.gone.IsZero()) && (m.accepted(time.Now(), 0) || m.accepted(time.Now(), o.w.provider.lag(1))) {
 			o.broken("law 2", "the value of %s leaves the store while the key is accepted", k.Key.ID)
 		}
 	}
@@ -193,6 +206,7 @@ func (o *oracle) stored(old, now rotation.Versions) {
 			role += "!"
 		}
 		roles = append(roles, k.Key.ID+" "+role)
+		o.serving(k)
 		if m := o.w.provider.byValue(k.Key.Secret); m != nil && k.Role == rotation.RoleCurrent && !k.Compromised {
 			if since, bad := o.compromised[m]; bad && is == m && was != m && time.Since(since) > callTimeout {
 				o.broken("law 3", "%s is compromised, and was made current", k.Key.ID)
@@ -200,6 +214,95 @@ func (o *oracle) stored(old, now rotation.Versions) {
 		}
 	}
 	o.w.tell("the store holds %s", strings.Join(roles, ", "))
+}
+
+// stamped is law 5 for the store: nobody writes over another installation, or over what is newer than the own journal, unless a
+// person said so. What came after the writer had looked cannot be known to it.
+func (o *oracle) stamped(p *process, old, now string) {
+	was, is := strings.Split(old, ":"), strings.Split(now, ":")
+	if o.w.answered || len(was) != 5 || len(is) != 5 || !o.claimedAt.Before(p.advance) {
+		return
+	}
+	before, _ := strconv.Atoi(was[4])
+	after, _ := strconv.Atoi(is[4])
+	switch {
+	case was[1] != is[1]:
+		o.broken("law 5", "%s writes over another installation in the store", p.name)
+	case after < before:
+		o.broken("law 5", "%s writes over a store that is newer than its journal: epoch %d over %d", p.name, after, before)
+	}
+}
+
+// installation is the part of a stamp that says whose it is.
+func installation(stamp string) string {
+	_, rest, _ := strings.Cut(stamp, ":")
+	id, _, _ := strings.Cut(rest, ":")
+	return id
+}
+
+// canaryFirst is the order of a rotation that has something to protect: who can be given the new key before the others is, and
+// works with it.
+func (o *oracle) canaryFirst(is *minted) {
+	var rec struct {
+		Run struct {
+			Strategy  rotation.Strategy `json:"strategy"`
+			NoOverlap bool              `json:"no_overlap"`
+		} `json:"run"`
+	}
+	calm := len(o.w.services) > 2 && !o.byHand && !o.w.meddled && !o.w.emergency && !o.w.atOnce && !o.lateDone(opDeploy)
+	if !calm || is.first || o.w.services[0].readsCurrent() || o.w.setting.Traits.KillsOld {
+		return
+	}
+	_ = json.Unmarshal(o.w.journal.entries[credential].Data, &rec) // an empty one says nothing
+	if rec.Run.Strategy != rotation.Standard || rec.Run.NoOverlap {
+		return
+	}
+	if s := o.w.services[0]; !s.instances[0].key.Secret.Equal(is.key.Secret) || s.brittle {
+		o.broken("law 4", "%s is made current, and %s, which is first, does not work with it", is.key.ID, s.name)
+	}
+}
+
+// touched reports whether the open rotation has told a consumer a key, or is about to.
+func (o *oracle) touched(name string) bool {
+	var rec struct {
+		Run struct {
+			Consumers []struct {
+				Name string `json:"name"`
+				Sent int64  `json:"sent"`
+			} `json:"consumers"`
+		} `json:"run"`
+	}
+	_ = json.Unmarshal(o.w.journal.entries[credential].Data, &rec) // an empty one says nothing
+	for _, c := range rec.Run.Consumers {
+		if c.Name == name && c.Sent != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// serving is law 7 for the store: what is compromised is served to nobody, once the incident can be known to whoever writes.
+func (o *oracle) serving(k rotation.StoredKey) {
+	m := o.w.provider.byValue(k.Key.Secret)
+	if m == nil || o.byHand || o.tampered || k.Compromised || k.Role == rotation.RoleRetiring {
+		return
+	}
+	if since, bad := o.compromised[m]; bad && time.Since(since) > 2*callTimeout && o.recorded(m) {
+		o.broken("law 7", "%s is compromised, and stays %s in the store", m.key.ID, k.Role)
+	}
+}
+
+// over is law 7 for the end of an emergency: no key that it was about is alive.
+func (o *oracle) over(e rotation.Event) {
+	if e.Kind != rotation.EventEnded || e.Strategy != rotation.Emergency || o.tampered {
+		return
+	}
+	for m, since := range o.compromised {
+		alive := m.exists(time.Now()) || m.accepted(time.Now(), o.w.provider.lag(1))
+		if alive && since.Before(e.At) && !o.handmade[m] {
+			o.broken("law 7", "the emergency has ended, and %s is compromised and alive", m.key.ID)
+		}
+	}
 }
 
 // tried notes the revocation of a compromised key.
@@ -244,10 +347,21 @@ func (o *oracle) before(p *process, what op, about string) {
 				if first := len(o.sent) == 0; first && len(o.w.schedule) == 0 && o.w.counts[string(opIssue)] == 0 && !o.w.setting.Traits.Independent && !o.w.revokeFirst && o.w.setting.Traits.MaxKeys == 0 {
 					o.broken("law 7", "%s is revoked before a successor was tried, which may need it", m.key.ID)
 				}
+				if calling := p.issuing; o.sent[m].IsZero() && !calling.IsZero() && time.Since(calling) < callTimeout && time.Since(o.compromised[m]) < callTimeout &&
+					!o.w.setting.Traits.Independent && !o.w.revokeFirst && !o.w.meddled {
+					o.broken("law 7", "%s is revoked while its successor is being issued, which may need it", m.key.ID)
+				}
 				if o.sent[m].IsZero() {
 					o.sent[m] = time.Now()
 				}
 				return // no lease is needed
+			}
+		}
+	}
+	if what == opIssue && o.w.revokeFirst && !o.w.meddled && len(o.sent) == 0 {
+		for m := range o.compromised {
+			if o.recorded(m) && m.exists(time.Now()) {
+				o.broken("law 7", "a key is issued before the revocation of %s was sent, which was to be first", m.key.ID)
 			}
 		}
 	}
@@ -271,6 +385,9 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 			Condemned bool         `json:"condemned"`
 			Disable   time.Time    `json:"disable_sent"`
 		} `json:"keys"`
+		Hold struct {
+			Until time.Time `json:"until"`
+		} `json:"hold"`
 		Run struct {
 			Attempts []struct {
 				Fate string `json:"fate"`
@@ -284,6 +401,9 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 	if o.tampered || what == opStore || json.Unmarshal(p.journal.entries[credential].Data, &rec) != nil {
 		return
 	}
+	if rec.Hold.Until.After(time.Now().Add(clockSkew)) && !o.w.emergency && o.w.journalOf(p).by == p {
+		o.broken("law 5", "%s begins %q, although a person holds it", p.name, string(what)+" "+about)
+	}
 	known := false
 	switch what {
 	case opIssue:
@@ -291,9 +411,14 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 			known = known || a.Fate == "open"
 		}
 	case opDeploy:
-		name, _, _ := strings.Cut(about, " ")
+		name, id, _ := strings.Cut(about, " ")
 		for _, c := range rec.Run.Consumers {
 			known = known || c.Name == name && c.Sent != 0
+		}
+		for _, k := range rec.Keys {
+			if k.Key.ID == id && k.Condemned && o.w.journalOf(p).by == p { // not between its intent and now, by somebody else
+				o.broken("law 3", "%s is given %s, which is condemned", name, id)
+			}
 		}
 	default:
 		for _, k := range rec.Keys {
@@ -343,6 +468,9 @@ func (o *oracle) journaled(p *process, old, e rotation.Entry) {
 		if before != "" && after != "" && after != before && !o.tampered && p.ahead().Abs() <= clockSkew {
 			if left := lease - time.Since(o.holder.saved); left > clockSkew && !p.forcing() {
 				o.broken("law 5", "%s takes the lease of %s, which has %v to go", p.name, o.holder.by.nameOr("nobody"), left)
+			}
+			if o.tookOver = now; p.forcing() {
+				o.tookOver = time.Time{} // an emergency waits for nothing
 			}
 		}
 		o.holder = owner{by: p, saved: now}
@@ -394,6 +522,9 @@ func (o *oracle) killing(p *process, m *minted, what op) {
 	}
 	if !o.presented[m] {
 		return
+	}
+	if ago := now.Sub(o.tookOver); ago < callTimeout {
+		o.broken("law 5", "%s of %s %v after a takeover: a call of the former owner can still land", what, m.key.ID, ago)
 	}
 	policy := w.setting.Policy
 	if at, ok := o.replacedAt[m]; ok && !o.newer(m, current) && now.Sub(at) < policy.Overlap-2*clockSkew && !w.setting.Traits.KillsOld && !w.atOnce {

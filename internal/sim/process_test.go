@@ -35,6 +35,7 @@ type process struct {
 	sawLoss bool      // its last write of the journal did not succeed
 	savedAt time.Time // its last successful write of the journal
 	seen    map[string]time.Time
+	issuing time.Time // since when a call of Issue is under way; zero: none is
 }
 
 // alive reports whether the process can still do something.
@@ -83,12 +84,20 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 		w.mu.Unlock()
 		return injected{what: "down"}
 	}
+	if o == opVerify && time.Now().Before(w.refusing) {
+		w.mu.Unlock()
+		return fmt.Errorf("simulated: a firewall: %w", rotation.ErrRejected)
+	}
 	w.counts[label]++
 	point := Point{label, w.counts[label]}
 	p.calls++
 	w.reached(p, o, point)
 	if !called.Equal(p.stalled) || called.Equal(time.Now()) { // it was under way when the process stood still
 		w.oracle.before(p, o, about)
+	}
+	if o == opIssue {
+		p.issuing = time.Now()
+		defer func() { w.locked(func() { p.issuing = time.Time{} }) }()
 	}
 	fault, faulty := w.schedule.at(point)
 	if faulty {
@@ -182,6 +191,12 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		return injected{what: "down"}
 	case Rejects:
 		return fmt.Errorf("simulated: a bad edge: %w", rotation.ErrRejected)
+	case Refuses:
+		w.locked(func() {
+			w.refusing = time.Now().Add(10 * time.Minute)
+			w.atOnce = true // a current key that is refused is no key to protect
+		})
+		return fmt.Errorf("simulated: a firewall: %w", rotation.ErrRejected)
 	case Refused:
 		return fmt.Errorf("simulated: %w", rotation.ErrNotIssued)
 	}
@@ -249,7 +264,7 @@ func (p *process) credential() rotation.Credential {
 		Issuer: seamIssuer{w.provider, p}, Verifier: seamVerifier{w.provider, p, opVerify, ""},
 	}
 	for _, s := range w.services {
-		if s.hidden {
+		if s.hidden || s.left {
 			continue
 		}
 		c.Consumers = append(c.Consumers, rotation.Binding{

@@ -67,6 +67,14 @@ func (m *minted) exists(t time.Time) bool {
 	return m.gone.IsZero() && (m.ends.IsZero() || t.Before(m.ends))
 }
 
+// changed is when the key was made, or last switched off or on.
+func (m *minted) changed() time.Time {
+	if n := len(m.flips); n > 0 {
+		return m.flips[n-1].at
+	}
+	return m.since
+}
+
 func (m *minted) enabled(t time.Time) bool {
 	on := true
 	for _, f := range m.flips {
@@ -198,6 +206,9 @@ func (p *provider) Issue(_ context.Context, req rotation.IssueRequest) (rotation
 			return m.answer(), nil
 		}
 		return rotation.Key{}, fmt.Errorf("simulated provider: a value cannot come back: %w", rotation.ErrNotIssued)
+	}
+	if v := req.Chosen.Secret; !v.IsZero() && !p.w.vault.has(&minted{key: rotation.Key{Secret: v}}) && !p.w.meddled {
+		p.w.oracle.broken("law 2", "a chosen value reaches the provider, and the store does not have it")
 	}
 	name := req.Name
 	if s.Untagged {

@@ -31,7 +31,7 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 	r := &Result{Setting: setting, Script: script, Schedule: plan}
 	synctest.Test(t, func(t *testing.T) {
 		s := setting
-		s.Brittle = script.Brittle
+		s.Brittle, s.BrittleFirst = script.Brittle, script.BrittleFirst
 		w := newWorld(s, plan)
 		w.hashing = hashing
 		var running sync.WaitGroup

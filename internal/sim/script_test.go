@@ -16,12 +16,13 @@ import (
 
 // Script is what is asked of the library in a run. Every process asks it, as a job does that is repeated after a timeout.
 type Script struct {
-	Name    string
-	Table   rotation.Strategy
-	Brittle bool // the new key does not work for everybody
-	begin   func(context.Context, *process) error
-	begun   func(rotation.Status) bool
-	outcome rotation.Outcome
+	Name  string
+	Table rotation.Strategy
+
+	Brittle, BrittleFirst bool // the new key does not work for the last service, or for the first
+	begin                 func(context.Context, *process) error
+	begun                 func(rotation.Status) bool
+	outcome               rotation.Outcome
 }
 
 // Scripts are the tables, as they are entered.
@@ -37,6 +38,7 @@ func Scripts() []Script {
 		{Name: "roll-back", Table: rotation.RollBack, Brittle: true, begin: rotate, begun: recorded, outcome: rotation.RolledBack},
 		{Name: "emergency", Table: rotation.Emergency, begin: emergency(rotation.Incident{Reference: "INC-1", Credentials: []string{credential}}), begun: recorded, outcome: rotation.Rotated},
 		{Name: "emergency, revoked first", Table: rotation.Emergency, begin: emergency(rotation.Incident{Reference: "INC-1", Credentials: []string{credential}, RevokeFirst: true}), begun: recorded, outcome: rotation.Rotated},
+		{Name: "roll-back of a canary", Table: rotation.RollBack, BrittleFirst: true, begin: rotate, begun: recorded, outcome: rotation.RolledBack},
 	}
 }
 
@@ -172,7 +174,12 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		if !ok || time.Since(since) < patient {
 			continue
 		}
-		w.locked(func() { w.answered = true })
+		w.locked(func() {
+			w.answered = true
+			if a.Verb == rotation.VerbForget {
+				w.stopService(n.Name)
+			}
+		})
 		now, err := p.rotator.Resolve(ctx, credential, a)
 		w.say("Resolve", now, err)
 		w.mu.Lock()
@@ -248,6 +255,15 @@ func (w *World) answer(n rotation.Need, st rotation.Status) (rotation.Answer, bo
 	return a, false
 }
 
+// stopService ends a service, as whoever says that it is gone has done before. The caller holds the lock.
+func (w *World) stopService(name string) {
+	for _, s := range w.services {
+		if s.name == name && !s.hidden {
+			s.leave()
+		}
+	}
+}
+
 // uses reports whether every instance of a service uses the key.
 func (w *World) uses(name string, k rotation.Key) bool {
 	for _, s := range w.services {
@@ -293,7 +309,7 @@ func (w *World) verdict(s Script) {
 	for _, m := range p.live() {
 		switch {
 		case m.foreign, m == current, m.first && !o.recorded(m):
-		case o.lateDone(opIssue) && m.since.After(w.last.Last.EndedAt), o.lateDone(opEnable), o.tampered:
+		case o.lateDone(opIssue) && (w.setting.Untagged || m.since.After(w.last.Last.EndedAt)), o.lateDone(opEnable), o.tampered:
 		default:
 			o.broken("law 2", "at the end %s is alive, and nobody knows", m.key.ID)
 		}

@@ -132,7 +132,7 @@ func (s seamStore) Load(ctx context.Context, name string) (v rotation.Versions, 
 
 func (s seamStore) Save(ctx context.Context, name string, v rotation.Versions) error {
 	v = s.p.versions(v, -1)
-	return s.p.pass(ctx, opStore, "", func(context.Context) error { return s.in.save(name, v) })
+	return s.p.pass(ctx, opStore, "", func(context.Context) error { return s.in.save(s.p, name, v) })
 }
 
 type seamJournal struct {

@@ -17,7 +17,8 @@ type service struct {
 	w      *World
 	name   string
 	kind   Kind
-	hidden bool // not in the inventory (yet, or any more)
+	hidden bool // not in the inventory (yet, or any more), and nobody's business
+	left   bool // not in the inventory any more, although it was told a key and goes on
 
 	brittle   bool            // it breaks with every key but the first
 	instances []*instance     // guarded by w.mu, like all that follows
@@ -79,6 +80,14 @@ func (s *service) drop(i *instance) {
 			p.uses[n].to = time.Now()
 			return
 		}
+	}
+}
+
+// leave ends a service for good. The caller holds the lock.
+func (s *service) leave() {
+	s.hidden = true
+	for _, i := range s.instances {
+		s.drop(i)
 	}
 }
 

@@ -26,8 +26,9 @@ type Setting struct {
 	Slots     bool          // two ids that come back
 	Services  []Kind        // who uses the credential, canaries first
 	Stray     bool          // somebody whom no inventory knows uses the first key for some hours
-	Brittle   bool          // the last service breaks with every key but the first
 	Skews     []time.Duration
+
+	Brittle, BrittleFirst bool // the last service, or the first, breaks with every key but the first
 }
 
 // Kind is a way to use a credential.
@@ -77,7 +78,7 @@ func Settings() []Setting {
 			Propagate: 30 * time.Second, ListLag: 20 * time.Second, Untagged: true, NoUsage: true, Disables: true, Services: []Kind{Pushed, Restart},
 		},
 		{
-			Name: "nothing is told", Traits: quick, Policy: policy, NoList: true, NoUsage: true,
+			Name: "nothing is told", Traits: slow, Policy: policy, Propagate: 50 * time.Second, NoList: true, NoUsage: true,
 			Services: []Kind{Pushed, Blind, Reader},
 		},
 		{

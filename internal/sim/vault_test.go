@@ -40,7 +40,7 @@ func (s *vault) load(name string) rotation.Versions {
 	return cloneVersions(s.doc)
 }
 
-func (s *vault) save(name string, v rotation.Versions) error {
+func (s *vault) save(p *process, name string, v rotation.Versions) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	if name != credential {
@@ -49,6 +49,7 @@ func (s *vault) save(name string, v rotation.Versions) error {
 	if v.Revision != s.doc.Revision {
 		return fmt.Errorf("simulated store: %w", rotation.ErrConflict)
 	}
+	s.w.oracle.stamped(p, s.doc.Stamp, v.Stamp)
 	s.put(v)
 	return nil
 }
@@ -140,6 +141,7 @@ func (t *trail) deliver(e rotation.Event) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	t.w.oracle.value("an event", e)
+	t.w.oracle.over(e)
 	if !t.ids[e.ID] {
 		t.ids[e.ID] = true
 		t.events = append(t.events, e)

@@ -50,6 +50,7 @@ type World struct {
 	last         rotation.Status      // at the end
 	stands       rotation.Status      // as last seen
 	down         map[string]time.Time // systems that answer nothing until then
+	refusing     time.Time            // the verifier refuses everything until then
 	outage, lied bool                 // something was down, or said yes and did nothing
 	answered     bool                 // a person did
 	meddledAt    time.Time
@@ -92,7 +93,7 @@ func newWorld(s Setting, plan Schedule) *World {
 	w.mu.Unlock()
 	for i, kind := range s.Services {
 		c := newService(w, i, kind)
-		c.brittle = s.Brittle && i == len(s.Services)-1
+		c.brittle = s.Brittle && i == len(s.Services)-1 || s.BrittleFirst && i == 0
 		w.services = append(w.services, c)
 		c.seed(w.seeded.answer())
 		if c.brittle {
