@@ -291,9 +291,12 @@ func (st *state) sameKey(key Key) *keyState {
 // with every window starting again. A person asked for it, so the keys are named.
 func (d *drive) rebuild() {
 	st, by := d.st, "adopted by "+d.r.actor(d.ctx)
-	before, attempts := st.Keys, []*attempt(nil)
+	before, attempts, asked := st.Keys, []*attempt(nil), (*run)(nil)
 	if st.Run != nil {
 		attempts = st.Run.Attempts
+		if st.Run.Strategy == Standard && !st.Behind { // a record that is behind may ask for what was done since
+			asked = st.Run
+		}
 	}
 	st.Keys, st.Run, st.Current, st.Behind = nil, nil, 0, false
 	if s, ok := parseStamp(d.doc.Stamp); ok {
@@ -381,6 +384,8 @@ func (d *drive) rebuild() {
 		for _, c := range run.Consumers {
 			c.Acked = 0
 		}
+	case asked != nil:
+		d.begin(Standard, asked.Reason, asked.Trigger)
 	}
 	if st.Run != nil {
 		st.Run.Attempts = attempts
