@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -117,9 +118,11 @@ func (x *Explorer) fresh(r *Result) []Fault {
 	defer x.mu.Unlock()
 	x.begin()
 	var faults []Fault
-	killed := x.Script.Table == rotation.Emergency
+	dead := map[string]bool{} // labels of calls about keys that were revoked
 	for _, s := range r.Steps {
-		killed = killed || s.Op == opRevoke
+		if key, ok := strings.CutPrefix(s.Point.Label, string(opRevoke)+" "); ok {
+			dead[string(opVerify)+" "+key] = true
+		}
 		if s.met < len(r.Schedule) {
 			continue // before the faults of this run: what came of it is known from a shorter schedule
 		}
@@ -132,7 +135,7 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		}
 		for _, trouble := range troubles {
 			f := Fault{s.Point, trouble}
-			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && !killed {
+			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && x.Script.Table != rotation.Emergency && !dead[s.Point.Label] {
 				continue // as long as there is a key to protect the verifier is believed
 			}
 			v := visit{s.State, s.Point.Label, trouble}
