@@ -87,21 +87,22 @@ type drive struct {
 
 	savedFrom, savedTo time.Time // around the last save, by this machine's clock
 
-	home      string        // the installation's id
-	doc       Versions      // what the store holds
-	loaded    bool          // doc is as it was after the last write
-	fresh     *facts        // what was observed in this Advance; nil after every effect on a presenter or a key
-	asked     []Need        // what the last Advance waited for
-	trouble0  *Error        // what was wrong at the end of the last Advance
-	rest      retry         // and when its step is to be tried again
-	verdict   *verdict      // a person's word on drift, for recognise
-	unwritten bool          // doc was renumbered in memory: the store has to learn it
-	supplied  *Key          // a person's key, instead of a call of Issue
-	leaked    map[int64]Key // values that the caller of Emergency named
-	kills     *kills        // revocations of an emergency that are under way
-	alarm     *time.Timer   // sends the revocations if the successor takes too long
-	unkilled  []error       // those that failed in this Advance
-	unclear   *Error        // why it is not known what an attempt made that an incident came upon
+	home       string        // the installation's id
+	doc        Versions      // what the store holds
+	loaded     bool          // doc is as it was after the last write
+	recognised bool          // what the store held when this Advance began is ours
+	fresh      *facts        // what was observed in this Advance; nil after every effect on a presenter or a key
+	asked      []Need        // what the last Advance waited for
+	trouble0   *Error        // what was wrong at the end of the last Advance
+	rest       retry         // and when its step is to be tried again
+	verdict    *verdict      // a person's word on drift, for recognise
+	unwritten  bool          // doc was renumbered in memory: the store has to learn it
+	supplied   *Key          // a person's key, instead of a call of Issue
+	leaked     map[int64]Key // values that the caller of Emergency named
+	kills      *kills        // revocations of an emergency that are under way
+	alarm      *time.Timer   // sends the revocations if the successor takes too long
+	unkilled   []error       // those that failed in this Advance
+	unclear    *Error        // why it is not known what an attempt made that an incident came upon
 }
 
 // do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.

@@ -29,11 +29,7 @@ func (d *drive) obliged(in Incident) error {
 	if len(in.Credentials) > 0 && len(in.Keys) == 0 && d.emergency() {
 		return &refusal{&Error{Credential: d.reg.Name, Evidence: "an emergency is open already, under " + strings.Join(d.st.Run.Incidents, ", ") + ": it may be the same leak", Action: "use that reference, or name the keys"}}
 	}
-	if d.st.Current == 0 {
-		if err := d.read(); err == nil && judge(d.st, d.doc, d.home) == driftNone {
-			d.meetCurrent()
-		}
-	}
+	d.meetStored(in)
 	d.addLeaks(in)
 	if len(in.Credentials) > 0 {
 		for _, k := range d.st.Keys {
@@ -48,6 +44,28 @@ func (d *drive) obliged(in Incident) error {
 	}
 	d.arrive(in)
 	return nil
+}
+
+// meetStored takes in the keys of the store that the record does not know. Where the record is behind, or never was the store's,
+// a caller who names the credential names them all: that is enough to end them, and only to end them.
+func (d *drive) meetStored(in Incident) {
+	if d.st.Current != 0 && !d.st.Behind || d.read() != nil {
+		return
+	}
+	switch judge(d.st, d.doc, d.home) {
+	case driftNone:
+		d.meetCurrent()
+	case driftForeign, driftBehind:
+		for _, stored := range d.doc.Keys {
+			young := stored.Key.IssuedAt.After(in.ConfirmedAt)
+			if len(in.Credentials) == 0 || young || stored.Key.ID == "" || d.st.sameKey(stored.Key) != nil {
+				continue
+			}
+			ks := d.st.add(stored.Key, stored.Key.Generation, d.reg.parts.Issuer, "named in "+in.Reference)
+			ks.Presented = true
+			d.leak(ks.Key.Serial, stored.Key)
+		}
+	}
 }
 
 // accuseAttempts marks the tries whose outcome is not known yet: a key that they made was alive when the incident came.

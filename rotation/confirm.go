@@ -103,8 +103,8 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	if err != nil || !listed || k.Key.ID == "" || live.ID == "" || d.shared(k.Key) {
 		return isUnknown, "nothing proves it"
 	}
-	if time.Since(k.RevokedAt) < d.reg.Traits.ListLag {
-		return isUnknown, "the list may be older than the revocation"
+	if time.Since(k.RevokedAt) < max(d.reg.Traits.ListLag, d.reg.Traits.Propagation) { // an edge may not know yet what the list knows
+		return isUnknown, "the list may be older than the revocation, or newer than what is accepted"
 	}
 	has := func(id string) bool {
 		return slices.ContainsFunc(keys, func(i KeyInfo) bool {

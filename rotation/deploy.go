@@ -339,6 +339,8 @@ func (d *drive) restore() error {
 		return nil
 	case errors.Is(err, ErrRejected) && d.revived(old):
 		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: old.Key.String() + " is enabled once more"})
+	case errors.Is(err, ErrRejected) && !d.refusedAlone(old):
+		return refusedAll(old)
 	case errors.Is(err, ErrRejected):
 		return &turn{why: "the old key is dead", take: func(d *drive) error {
 			d.st.Run.NoOverlap = true

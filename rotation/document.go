@@ -105,9 +105,12 @@ func (d *drive) keepServing(keys []StoredKey) {
 	if slices.ContainsFunc(keys, func(k StoredKey) bool { return k.Role == RoleCurrent }) {
 		return
 	}
-	served := d.doc.currentKey()
+	served := d.st.key(d.doc.currentKey().Serial)
+	if served == nil || served.compromised() || !served.DeadAt.IsZero() {
+		return
+	}
 	for i, k := range keys {
-		if k.Key.Serial == served.Serial && d.st.key(served.Serial).live() {
+		if k.Key.Serial == served.Key.Serial {
 			keys[i].Role = RoleCurrent
 		}
 	}
@@ -167,6 +170,9 @@ func (d *drive) read() error {
 	}
 	d.doc, d.loaded = doc, true
 	d.number()
+	if found := judge(d.st, d.doc, d.home); d.recognised && (found == driftForeign || found == driftBehind) {
+		return d.applyDrift(found) // in the middle of an Advance
+	}
 	return nil
 }
 

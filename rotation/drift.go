@@ -91,6 +91,14 @@ func (d *drive) recognise() error {
 	}
 	d.adoptStored()
 	found := judge(d.st, d.doc, d.home)
+	if found == driftForeign || found == driftBehind { // the journal itself may be another one than when this process began
+		home, err := d.r.freshInstallation(d.ctx)
+		if err != nil {
+			return err
+		}
+		d.home = home
+		found = judge(d.st, d.doc, d.home)
+	}
 	if d.st.Behind = d.st.Behind || found == driftBehind; d.st.Behind && found != driftForeign {
 		found = driftBehind
 	}
@@ -104,6 +112,7 @@ func (d *drive) recognise() error {
 	if err := d.applyDrift(found); err != nil {
 		return err
 	}
+	d.recognised = true
 	d.recordStrangers()
 	d.knowLeaks()
 	if err := d.missingValues(); err != nil || !d.unwritten {
@@ -240,7 +249,10 @@ func (d *drive) strangers(current bool) {
 		ks := d.st.add(k.Key, k.Key.Generation, d.reg.parts.Issuer, "")
 		ks.Stored = true
 		d.owe(ks, &Error{Diagnosis: UnknownKey, Evidence: "found in the store as " + string(k.Role) + "; no record names it", Action: "look at the provider, end it there, and answer with settle"})
-		k.Key.Serial, k.Role, d.unwritten = ks.Key.Serial, RoleRetiring, true
+		k.Key.Serial, d.unwritten = ks.Key.Serial, true
+		if k.Role != RoleCurrent || !d.value(d.st.Current).IsZero() { // else it is served until there is another one
+			k.Role = RoleRetiring
+		}
 	}
 	d.doc.Keys = keys
 }

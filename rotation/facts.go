@@ -57,7 +57,11 @@ func (d *drive) observe() (*facts, error) {
 	for _, victim := range d.st.victims() {
 		f.Gone[victim.Key.Serial] = listed && !slices.ContainsFunc(keys, func(k KeyInfo) bool { return k.Key.ID == victim.Key.ID })
 		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {
-			f.Refused[victim.Key.Serial] = errors.Is(d.verify(key), ErrRejected)
+			err := d.verify(key)
+			f.Refused[victim.Key.Serial] = errors.Is(err, ErrRejected)
+			if err == nil && !d.reg.Traits.KillsOld {
+				run.NoOverlap = false // it is alive after all: asking goes on no longer, because asking is use
+			}
 		}
 		for _, k := range keys {
 			if listed && victim.Key.ID != "" && k.Key.ID == victim.Key.ID && !k.Usage.AsOf.IsZero() {

@@ -53,7 +53,13 @@ func (d *drive) issue() error {
 			return err
 		}
 	}
-	return d.mint(a)
+	if err := d.mint(a); err != nil {
+		return err
+	}
+	if !run.successor(d.st) {
+		return &Error{Evidence: "an incident names the key that was made", Action: "another one is made"}
+	}
+	return nil
 }
 
 // successor reports whether the key that takes over is stored and may be used.

@@ -197,6 +197,14 @@ func (r *Rotator) knownInstallation(ctx context.Context) (string, error) {
 	return rec.ID, nil
 }
 
+// freshInstallation asks the journal once more whose it is.
+func (r *Rotator) freshInstallation(ctx context.Context) (string, error) {
+	r.mu.Lock()
+	r.installation = ""
+	r.mu.Unlock()
+	return r.installationID(ctx)
+}
+
 // installationID reads the journal's own id, or gives it one.
 func (r *Rotator) installationID(ctx context.Context) (string, error) {
 	var err error

@@ -71,6 +71,8 @@ func (d *drive) proveOld() error {
 	case err == nil:
 		run.NoOverlap = false
 		return nil
+	case errors.Is(err, ErrRejected) && !run.NoOverlap && !d.refusedAlone(d.st.key(run.Old)):
+		return refusedAll(d.st.key(run.Old))
 	case errors.Is(err, ErrRejected):
 		if !run.NoOverlap {
 			run.NoOverlap = true
@@ -126,6 +128,9 @@ func (d *drive) proof(key Key, n int) error {
 	}
 	switch {
 	case rejected == 0:
+		if d.st.Run != nil {
+			d.st.Run.Refused = time.Time{}
+		}
 		return nil
 	case accepted == 0:
 		return ErrRejected

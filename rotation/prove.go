@@ -40,12 +40,40 @@ func (d *drive) prove() error {
 	if everywhere.After(time.Now()) {
 		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: everywhere, Text: "the new key is not accepted everywhere yet"})
 	}
+	if !d.refusedAlone(d.st.key(run.Target)) {
+		return refusedAll(d.st.key(run.Target))
+	}
 	d.abandon(d.st.key(run.Target), &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
 	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
 }
 
 // everywhere is when the key that this run issued is known at the whole provider.
 func (r *run) everywhere(reg *registration) time.Time { return r.IssuedAt.Add(reg.Traits.Propagation) }
+
+// refusedAlone tells a key that died from an accepting side that refuses everything for a while: another key is accepted at the
+// same time, or the list has lost it. Where nothing tells, patience does.
+func (d *drive) refusedAlone(k *keyState) bool {
+	run := d.st.Run
+	keys, listed, err := d.list()
+	gone := !slices.ContainsFunc(keys, func(i KeyInfo) bool { return i.Key.ID == k.Key.ID && !i.Disabled })
+	if err == nil && listed && gone && k.Key.ID != "" && time.Since(k.Key.IssuedAt) > d.reg.Traits.ListLag {
+		return true
+	}
+	for _, other := range d.st.Keys {
+		if v := d.value(other.Key.Serial); other != k && !v.IsZero() && other.DeadAt.IsZero() && d.verify(v) == nil {
+			return true
+		}
+	}
+	if run.Refused.IsZero() {
+		run.Refused = time.Now()
+	}
+	return time.Since(run.Refused) >= d.reg.Policy.Patience
+}
+
+// refusedAll is what people see meanwhile.
+func refusedAll(k *keyState) error {
+	return &Error{Evidence: k.Key.String() + " is refused, and so is every other key", Action: "look whether the accepting side answers at all", Err: ErrRejected}
+}
 
 // targetDied turns around when the key that everybody moves to has died on the way: an already broken state is left, not
 // guarded. It goes back to the other key where there is one; else another key is issued.
@@ -57,6 +85,9 @@ func (d *drive) targetDied() error {
 	}
 	if !errors.Is(d.verify(key), ErrRejected) || !errors.Is(d.proof(key, d.reg.Policy.Proofs), ErrRejected) || d.revived(k) {
 		return nil
+	}
+	if !d.refusedAlone(k) {
+		return refusedAll(k)
 	}
 	cause := &Error{Diagnosis: NewKeyRejected, Evidence: key.String() + " was accepted before, and is refused now"}
 	switch {

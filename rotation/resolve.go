@@ -356,7 +356,10 @@ func (d *drive) rebuild() {
 		d.begin(Emergency, "its record was rebuilt from the store", "")
 		run := st.Run
 		run.Incidents, run.Confirmed, run.IssueBy = compromised[0].Incidents, time.Now(), time.Now()
-		run.Victims = nil
+		run.Old, run.Promoted, run.Victims = compromised[0].Key.Serial, true, nil
+		for _, c := range run.Consumers {
+			c.Acked = 0
+		}
 		for _, k := range compromised {
 			run.kill(k.Key.Serial)
 		}

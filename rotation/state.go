@@ -114,6 +114,7 @@ type run struct {
 	RollBackAt  time.Time        `json:"roll_back_at,omitzero"` // decided; zero: not rolling back
 	BackTakes   time.Duration    `json:"back_takes,omitzero"`
 	Alarmed     bool             `json:"alarmed,omitzero"` // people know that the provider's deadline is near
+	Refused     time.Time        `json:"refused,omitzero"` // since when the accepting side refuses everything
 	Failing     time.Time        `json:"failing,omitzero"` // since when a deployment or its verification fails
 	Timeline    []Moment         `json:"timeline,omitzero"`
 }

@@ -29,6 +29,24 @@ func TestFound(t *testing.T) {
 		}, {
 			"a service that restarted while the store held another key is told the same move again, which does nothing",
 			"plain", "roll-back", "save journal#38 the old key is put back by hand",
+		}, {
+			"a key of ours gets the serial of one that another journal has put into the store, and its value",
+			"plain", "emergency", "save journal#3 a second journal",
+		}, {
+			"an emergency is declared on a journal that has lost the credential, and nothing dies",
+			"plain", "emergency", "save store#1 the journal is emptied",
+		}, {
+			"two processes disagree on whose journal it is after it was emptied, and no answer of a person fits both",
+			"plain", "emergency", "save store#3 the journal is emptied",
+		}, {
+			"a record that was rebuilt from the store takes nobody for told, and tells nobody",
+			"plain", "emergency", "save store#3 the journal is restored",
+		}, {
+			"an incident names an id before the provider gives it out again",
+			"ids that come back", "emergency, revoked first", "save journal#11 emergency of both keys",
+		}, {
+			"the list says that a key is gone before every edge refuses it",
+			"slow", "emergency", "verify k2#19 hangs",
 		},
 	} {
 		t.Run(f.what, func(t *testing.T) {
