@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/handover-go/handover/rotation"
 )
 
 // Explorer runs schedules of one script in one setting, and remembers where it has been: a fault in a state in which the same
@@ -118,11 +115,7 @@ func (x *Explorer) fresh(r *Result) []Fault {
 	defer x.mu.Unlock()
 	x.begin()
 	var faults []Fault
-	dead := map[string]bool{} // labels of calls about keys that were revoked
 	for _, s := range r.Steps {
-		if key, ok := strings.CutPrefix(s.Point.Label, string(opRevoke)+" "); ok {
-			dead[string(opVerify)+" "+key] = true
-		}
 		if s.met < len(r.Schedule) {
 			continue // before the faults of this run: what came of it is known from a shorter schedule
 		}
@@ -135,8 +128,8 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		}
 		for _, trouble := range troubles {
 			f := Fault{s.Point, trouble}
-			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && x.Script.Table != rotation.Emergency && !dead[s.Point.Label] {
-				continue // as long as there is a key to protect the verifier is believed
+			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && x.Setting.Traits.MaxKeys > 0 {
+				continue // where slots are few, one that is taken by a key of which nobody knows whether it lives needs a person
 			}
 			v := visit{s.State, s.Point.Label, trouble}
 			if x.tried[v] {
