@@ -68,13 +68,18 @@ func judge(st *state, doc Versions, home string) drift {
 	case ours && s.Epoch < st.StoreEpoch:
 		return driftRestored
 	}
+	// Each write to the store is intended in the journal first: one that was not comes from a record that is lost.
+	unintended := ours && s.Epoch > st.StoreEpoch && !st.Writing
 	want := st.roles()
 	there := slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial == st.Current })
-	if current != nil && there && !st.Writing && want[current.Key.Serial].Role == RolePrevious {
+	if current != nil && there && !st.Writing && !unintended && want[current.Key.Serial].Role == RolePrevious {
 		return driftPutBack // else what should be current is lost, and what is served stays for now
 	}
 	for _, k := range doc.Keys {
 		if w, known := want[k.Key.Serial]; known && (w.Role != k.Role || w.Compromised != k.Compromised) {
+			if unintended {
+				return driftBehind
+			}
 			return driftLabels
 		}
 	}

@@ -44,6 +44,7 @@ func TestJudge(t *testing.T) {
 		"written under the lease of now":       {Versions{Stamp: ours(20), Keys: right}, nil, driftNone},
 		"labels as before the promotion":       {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RolePending, newSerial), storedAs(RoleRetiring, oldSerial)}}, nil, driftLabels},
 		"the promotion was interrupted":        {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RoleCurrent, oldSerial), storedAs(RolePending, newSerial)}}, func(st *state) { st.Writing = true }, driftLabels},
+		"labels of a write that nobody meant":  {Versions{Stamp: ours(19), Keys: []StoredKey{storedAs(RoleCurrent, oldSerial), storedAs(RolePending, newSerial)}}, nil, driftBehind},
 		"a mark is missing":                    {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RoleCurrent, newSerial), compromised}}, nil, driftLabels},
 		"the same keys without our stamp":      {Versions{Keys: right}, nil, driftLabels},
 		"put back by hand":                     {Versions{Stamp: ours(18), Keys: []StoredKey{storedAs(RoleCurrent, oldSerial), storedAs(RolePending, newSerial)}}, nil, driftPutBack},
