@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/handover-go/handover/rotation"
 )
 
 // Explorer runs schedules of one script in one setting, and remembers where it has been: a fault in a state in which the same
@@ -117,9 +115,7 @@ func (x *Explorer) fresh(r *Result) []Fault {
 	defer x.mu.Unlock()
 	x.begin()
 	var faults []Fault
-	killed := x.Script.Table == rotation.Emergency
 	for _, s := range r.Steps {
-		killed = killed || s.Op == opRevoke
 		if s.met < len(r.Schedule) {
 			continue // before the faults of this run: what came of it is known from a shorter schedule
 		}
@@ -132,8 +128,8 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		}
 		for _, trouble := range troubles {
 			f := Fault{s.Point, trouble}
-			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && !killed {
-				continue // as long as there is a key to protect the verifier is believed
+			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && x.Setting.Traits.MaxKeys > 0 {
+				continue // where slots are few, one that is taken by a key of which nobody knows whether it lives needs a person
 			}
 			v := visit{s.State, s.Point.Label, trouble}
 			if x.tried[v] {

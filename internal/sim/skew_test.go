@@ -45,7 +45,7 @@ func (p *process) versions(v rotation.Versions, direction int) rotation.Versions
 	return v
 }
 
-var timestamp = regexp.MustCompile(`"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[^"]{1,20}"`)
+var timestamp = regexp.MustCompile(`"(?:19|20)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[^"]{1,20}"`)
 
 // entry shifts every time of an entry, those inside its data too.
 func (p *process) entry(e rotation.Entry, direction int) rotation.Entry {
