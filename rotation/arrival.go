@@ -77,6 +77,7 @@ func (st *state) accuseAttempts(reference string) {
 		switch {
 		case a.Fate == fateOpen && st.key(a.Serial) != nil:
 			a.Fate = fateCondemned // a chosen value, which is a known key
+			st.key(a.Serial).Lands = latest(a.SettleAt, st.Settle)
 		case a.Fate == fateOpen && !a.Manual:
 			a.Incident = reference
 		}

@@ -84,6 +84,9 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	if !k.DeadAt.IsZero() {
 		return isDead, k.Proof
 	}
+	if k.Lands.After(time.Now()) {
+		return isUnknown, "the call that makes it can still land"
+	}
 	live := d.living()
 	keys, listed, err := d.list()
 	if key := d.whole(k); !key.Secret.IsZero() && !(listed && k.disabled()) { // a key that is only disabled is refused too

@@ -329,8 +329,12 @@ func (d *drive) restore() error {
 		}
 	}
 	if !old.DisableSent.IsZero() {
-		if settled := latest(old.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle); settled.After(time.Now()) {
-			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables " + old.Key.String() + " can still land"}}}
+		settled := latest(old.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle)
+		if known := old.EnabledAt.Add(d.reg.Traits.Propagation); !old.EnabledAt.IsZero() {
+			settled = latest(settled, known) // an edge may learn of both so late
+		}
+		if settled.After(time.Now()) {
+			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables " + old.Key.String() + " can still land, or be learnt of"}}}
 		}
 	}
 	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)

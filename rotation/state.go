@@ -63,6 +63,7 @@ type keyState struct {
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
 	Leaked      string    `json:"leaked,omitzero"`       // mark of the value by which alone an incident named it
 	Ends        time.Time `json:"ends,omitzero"`         // the provider ends it by itself
+	Lands       time.Time `json:"lands,omitzero"`        // until then the call that makes it can take effect
 	DisableSent time.Time `json:"disable_sent,omitzero"` // last intent; zero again once enabled
 	DisabledAt  time.Time `json:"disabled_at,omitzero"`
 	EnabledAt   time.Time `json:"enabled_at,omitzero"`

@@ -57,6 +57,12 @@ func TestFound(t *testing.T) {
 			"both slots of the provider are taken by keys that were given up",
 			"two slots, chosen values", "standard", "verify k2#28 refuses",
 		}, {
+			"a value that was on its way to the provider when an incident came counts as dead before it gets there",
+			"two slots, chosen values", "standard", "issue#1 emergency of the credential",
+		}, {
+			"an edge learns that the old key was switched off when everybody is back on it",
+			"slow", "standard", "save journal#106 somebody aborts",
+		}, {
 			"another installation writes the store, and what was asked for is forgotten",
 			"plain", "standard", "save journal#3 another installation writes the store",
 		},

@@ -112,8 +112,8 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	case Join, Leave, Desert:
 		w.register(what)
 	case Clock:
-		p.skew.Add(int64(48 * time.Hour))
-		w.in(time.Hour, func() { p.skew.Add(-int64(48 * time.Hour)) })
+		p.jump.Add(int64(48 * time.Hour))
+		w.in(time.Hour, func() { p.jump.Add(-int64(48 * time.Hour)) })
 	case OldDies, NewDies:
 		w.mu.Lock()
 		if m := map[Trouble]*minted{OldDies: old, NewDies: fresh}[what]; m != nil && m.gone.IsZero() {

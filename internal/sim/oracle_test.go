@@ -422,7 +422,8 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 		}
 	default:
 		for _, k := range rec.Keys {
-			if m == nil || m.key.ID != k.Key.ID {
+			byValue := k.Key.ID == "" && what == opRevoke // of a value that was chosen here
+			if m == nil || m.key.ID != k.Key.ID && !byValue {
 				known = known || m == nil
 				continue
 			}

@@ -25,6 +25,7 @@ type process struct {
 	w       *World
 	name    string
 	skew    atomic.Int64 // its clock is ahead of the others by this much
+	jump    atomic.Int64 // and by so much more from its next Advance on: what it has read would jump too
 	rotator *rotation.Rotator
 	journal *book
 

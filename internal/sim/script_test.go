@@ -115,6 +115,7 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 		w.mu.Lock()
 		p.advance, p.calls = time.Now(), 0
 		w.mu.Unlock()
+		p.skew.Add(p.jump.Swap(0))
 		if !begun {
 			err := s.begin(ctx, p)
 			begun = err == nil
