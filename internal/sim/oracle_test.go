@@ -42,7 +42,7 @@ type oracle struct {
 	byHand      bool                        // the write of the store that is under way is a person's
 	holder      owner                       // of the lease, as the journal has it
 	claimedAt   time.Time                   // the store got the stamp of another installation than before
-	tookOver    time.Time                   // when a lease was last taken that had run out
+	tookOver    time.Time                   // when the lease ran out that was taken last
 }
 
 // owner is who drives, as the journal tells.
@@ -470,7 +470,7 @@ func (o *oracle) journaled(p *process, old, e rotation.Entry) {
 			if left := lease - time.Since(o.holder.saved); left > clockSkew && !p.forcing() {
 				o.broken("law 5", "%s takes the lease of %s, which has %v to go", p.name, o.holder.by.nameOr("nobody"), left)
 			}
-			if o.tookOver = now; p.forcing() {
+			if o.tookOver = o.holder.saved.Add(lease); p.forcing() {
 				o.tookOver = time.Time{} // an emergency waits for nothing
 			}
 		}
