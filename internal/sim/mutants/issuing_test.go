@@ -50,7 +50,7 @@ func issuing() []mutant {
 		{
 			"a try that is open at the end is forgotten",
 			"the rotation does not end before it is known what became of every try",
-			`plain/standard: (issue|save journal).*emergency of`,
+			`(plain|slow|two slots, chosen values|untagged, ours alone)/standard: issue.*emergency`,
 			[]edit{{"finish.go", `		if a.Fate != fateOpen {
 			continue
 		}
