@@ -291,10 +291,13 @@ func (st *state) sameKey(key Key) *keyState {
 // with every window starting again. A person asked for it, so the keys are named.
 func (d *drive) rebuild() {
 	st, by := d.st, "adopted by "+d.r.actor(d.ctx)
-	before, attempts := st.Keys, []*attempt(nil)
+	before, was := st.Keys, &run{}
 	if st.Run != nil {
-		attempts = st.Run.Attempts
+		was = st.Run
+		d.close(TakenOver)
 	}
+	lost := slices.ContainsFunc(was.Attempts, func(a *attempt) bool { return a.Fate == fateOpen })
+	again := lost || was.Strategy == Standard && !st.Behind // a record that is behind may ask for what was done since
 	st.Keys, st.Run, st.Current, st.Behind = nil, nil, 0, false
 	if s, ok := parseStamp(d.doc.Stamp); ok {
 		st.Epoch = max(st.Epoch, s.Epoch+1)
@@ -381,8 +384,10 @@ func (d *drive) rebuild() {
 		for _, c := range run.Consumers {
 			c.Acked = 0
 		}
+	case again:
+		d.begin(Standard, was.Reason, was.Trigger)
 	}
 	if st.Run != nil {
-		st.Run.Attempts = attempts
+		st.Run.Attempts = was.Attempts
 	}
 }

@@ -92,12 +92,16 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
 	case LeakDown:
-		w.locked(func() { w.down["provider"] = time.Now().Add(time.Minute) })
+		w.locked(func() {
+			w.down["provider"] = time.Now().Add(time.Minute)
+			w.pending++ // it is not over before the second one
+		})
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 		if fresh != nil {
 			time.Sleep(15 * time.Second)
 			report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
 		}
+		w.locked(func() { w.pending-- })
 	case PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign:
 		w.locked(func() { w.edit(what) })
 	case Rewind, Empty:
