@@ -179,13 +179,10 @@ func adoption() []mutant {
 			"a consumer is skipped",
 			"every known consumer is told",
 			"",
-			[]edit{{"deploy.go", `		if d.reg.binding(c.Name) == nil || run.untouched(c) {
-			continue
-		}
-		told`, `		if d.reg.binding(c.Name) == nil || run.untouched(c) || c == run.Consumers[1] {
-			continue
-		}
-		told`}},
+			[]edit{{"deploy.go", `			results[i] = guard(`, `			if b.Name == d.reg.Bindings[1].Name {
+				return nil
+			}
+			results[i] = guard(`}},
 		},
 		{
 			"each deployment has a new id",
