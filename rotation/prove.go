@@ -51,7 +51,7 @@ func (d *drive) prove() error {
 func (r *run) everywhere(reg *registration) time.Time { return r.IssuedAt.Add(reg.Traits.Propagation) }
 
 // refusedAlone tells a key that died from an accepting side that refuses everything for a while: another key is accepted at the
-// same time, or the list has lost it. Where nothing tells, patience does.
+// same time, or the list has lost it. Without a list, patience tells.
 func (d *drive) refusedAlone(k *keyState) bool {
 	run := d.st.Run
 	keys, listed, err := d.list()
@@ -63,6 +63,9 @@ func (d *drive) refusedAlone(k *keyState) bool {
 		if v := d.value(other.Key.Serial); other != k && !v.IsZero() && other.DeadAt.IsZero() && d.verify(v) == nil {
 			return true
 		}
+	}
+	if err == nil && listed && !gone {
+		return false // what the list has, and nobody is let in with, is not what is broken
 	}
 	if run.Refused.IsZero() {
 		run.Refused = time.Now()

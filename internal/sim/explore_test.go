@@ -128,8 +128,8 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		}
 		for _, trouble := range troubles {
 			f := Fault{s.Point, trouble}
-			if x.Allow != nil && !x.Allow(f) || trouble == Refuses && x.Setting.Traits.MaxKeys > 0 {
-				continue // where slots are few, one that is taken by a key of which nobody knows whether it lives needs a person
+			if x.Allow != nil && !x.Allow(f) {
+				continue
 			}
 			v := visit{s.State, s.Point.Label, trouble}
 			if x.tried[v] {

@@ -47,6 +47,18 @@ func TestFound(t *testing.T) {
 		}, {
 			"the list says that a key is gone before every edge refuses it",
 			"slow", "emergency", "verify k2#19 hangs",
+		}, {
+			"a verifier that refuses everything makes a key look dead that everybody uses",
+			"plain", "standard", "verify k3#5 refuses",
+		}, {
+			"the old key looked dead, and is asked for ever whether it still is, which counts as its use",
+			"plain", "standard", "verify k2#1 refuses",
+		}, {
+			"both slots of the provider are taken by keys that were given up",
+			"two slots, chosen values", "standard", "verify k2#28 refuses",
+		}, {
+			"another installation writes the store, and what was asked for is forgotten",
+			"plain", "standard", "save journal#3 another installation writes the store",
 		},
 	} {
 		t.Run(f.what, func(t *testing.T) {
