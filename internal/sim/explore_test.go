@@ -109,7 +109,8 @@ func (x *Explorer) begin() {
 	}
 }
 
-// fresh are the faults that can be added to a run after those that it has met, each in a state where it was not tried yet.
+// fresh are the faults that can be added to a run after those that it has met, the second ones each in a state where it was not
+// tried yet.
 func (x *Explorer) fresh(r *Result) []Fault {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -131,8 +132,8 @@ func (x *Explorer) fresh(r *Result) []Fault {
 			if x.Allow != nil && !x.Allow(f) {
 				continue
 			}
-			v := visit{s.State, s.Point.Label, trouble}
-			if x.tried[v] {
+			v := visit{s.State, s.label, trouble}
+			if x.tried[v] && len(r.Schedule) > 0 { // one fault is tried at every call
 				x.pruned.Add(1)
 				continue
 			}

@@ -75,6 +75,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	}
 	report := func(in rotation.Incident) {
 		if len(in.Keys)+len(in.Credentials) > 0 {
+			ctx := context.WithoutCancel(ctx) // the call beside which it happens may be given up meanwhile
 			w.operator(ctx, func(eve *process) { _ = emergency(in)(ctx, eve) })
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,13 +28,13 @@ type process struct {
 	rotator *rotation.Rotator
 	journal *book
 
-	dead    bool      // guarded by w.mu, like all that follows
-	wake    time.Time // it stands still until then
-	stalled time.Time // since then
-	advance time.Time // when the Advance under way began
-	calls   int       // in this Advance
-	sawLoss bool      // its last write of the journal did not succeed
-	savedAt time.Time // its last successful write of the journal
+	dead    bool        // guarded by w.mu, like all that follows
+	wake    time.Time   // it stands still until then
+	stalls  []time.Time // when it stood still
+	advance time.Time   // when the Advance under way began
+	calls   int         // in this Advance
+	sawLoss bool        // its last write of the journal did not succeed
+	savedAt time.Time   // its last successful write of the journal
 	seen    map[string]time.Time
 	issuing time.Time // since when a call of Issue is under way; zero: none is
 }
@@ -92,7 +93,7 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 	point := Point{label, w.counts[label]}
 	p.calls++
 	w.reached(p, o, point)
-	if !called.Equal(p.stalled) || called.Equal(time.Now()) { // it was under way when the process stood still
+	if !slices.ContainsFunc(p.stalls, called.Equal) || called.Equal(time.Now()) { // it was under way when the process stood still
 		w.oracle.before(p, o, about)
 	}
 	if o == opIssue {
@@ -171,7 +172,7 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 	case Stalls:
 		d := lease + 5*time.Second
 		w.mu.Lock()
-		p.stalled, p.wake = time.Now(), time.Now().Add(d)
+		p.stalls, p.wake = append(p.stalls, time.Now()), time.Now().Add(d)
 		w.mu.Unlock()
 		time.Sleep(d)
 		return act()

@@ -336,15 +336,14 @@ func (p *provider) live() []*minted {
 }
 
 // text is the provider for a trace and for the hash of a state: what of each key is accepted where.
-func (p *provider) text() string {
+func (p *provider) text(names naming) string {
 	var b strings.Builder
 	now := time.Now()
 	for _, m := range p.keys {
 		if !m.exists(now) && now.Sub(m.gone) > p.w.setting.Propagate {
-			fmt.Fprintf(&b, "%s dead ", m.key.ID)
 			continue
 		}
-		fmt.Fprintf(&b, "%s", m.key.ID)
+		b.WriteString(names.of(m.key.ID))
 		for e := range edges {
 			fmt.Fprintf(&b, " %v", m.accepted(now, p.lag(e)))
 		}

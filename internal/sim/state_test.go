@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,34 +18,58 @@ import (
 
 // Two runs that come to the same state by different ways go on alike. A state is what the journal, the store, the provider,
 // the services and the processes are in, without what differs at random or does not matter: unguessable ids, numbers that
-// only grow, and times but for how far off they are, roughly.
+// only grow, which of the keys is called k3, tries that came to nothing, and times but for how far off they are, roughly.
 
-// state is the hash of the world as a process finds it. The caller holds the lock.
-func (w *World) state(p *process) uint64 {
+// state is the hash of the world as a process finds it, and what a call is called there. The caller holds the lock.
+func (w *World) state(p *process, label string) (uint64, string) {
 	h := fnv.New64a()
+	names := naming{}
+	var others []string // alike, whatever they are called
 	for _, q := range w.processes {
 		if q.journal != w.journal || q == p {
-			q.journal.digest(h)
+			q.journal.digest(h, names)
 		}
-		fmt.Fprintf(h, "|%v %v %v", q == p, q.dead, ago(q.wake))
+		if q != p && !q.dead { // what the dead left behind is pending
+			others = append(others, fmt.Sprint(ago(q.wake)))
+		}
 	}
+	slices.Sort(others)
+	fmt.Fprintf(h, "|%v %v", ago(p.wake), others)
 	for _, k := range w.vault.doc.Keys {
-		fmt.Fprintf(h, "|%s %s %v", k.Key.ID, k.Role, k.Compromised)
+		fmt.Fprintf(h, "|%s %s %v", names.of(k.Key.ID), k.Role, k.Compromised)
 	}
-	fmt.Fprintf(h, "|%s|%d %d", w.provider.text(), w.pending, min(p.calls, 1))
+	fmt.Fprintf(h, "|%s|%d %d", w.provider.text(names), w.pending, min(p.calls, 1))
 	for _, s := range w.services {
 		fmt.Fprintf(h, "|%v", s.hidden)
 		for _, i := range s.instances {
-			fmt.Fprintf(h, " %s %v", i.key.ID, i.idle)
+			fmt.Fprintf(h, " %s %v", names.of(i.key.ID), i.idle)
 		}
 		fmt.Fprintf(h, " %d", len(s.restarts)-len(s.done))
 	}
 	for _, m := range w.provider.keys {
-		if _, bad := w.oracle.compromised[m]; bad {
-			fmt.Fprintf(h, "|!%s", m.key.ID)
+		if _, bad := w.oracle.compromised[m]; bad && m.exists(time.Now()) {
+			fmt.Fprintf(h, "|!%s", names.of(m.key.ID))
 		}
 	}
-	return h.Sum64()
+	words := strings.Fields(label)
+	for i, word := range words {
+		if keyID.MatchString(word) {
+			words[i] = names.of(word)
+		}
+	}
+	return h.Sum64(), strings.Join(words, " ")
+}
+
+// naming calls keys by the order in which they are met.
+type naming map[string]string
+
+var keyID = regexp.MustCompile(`^k\d+(/.*)?$`)
+
+func (n naming) of(id string) string {
+	if n[id] == "" {
+		n[id] = fmt.Sprint("key ", len(n))
+	}
+	return n[id]
 }
 
 // ago is how far off a time is, roughly: to come, just now, a while, long past.
@@ -63,11 +90,12 @@ func ago(t time.Time) int {
 }
 
 // digest writes the record of the credential, as far as it decides anything.
-func (b *book) digest(h io.Writer) {
+func (b *book) digest(h io.Writer, names naming) {
 	e := b.entries[credential]
 	if b.digested != e.Revision || b.template == "" {
-		b.template, b.times, b.digested = normal(e)
+		b.template, b.times, b.names, b.digested = normal(e)
 	}
+	maps.Copy(names, b.names)
 	offsets := make([]byte, len(b.times))
 	for i, t := range b.times {
 		offsets[i] = byte(ago(t))
@@ -80,26 +108,36 @@ func (b *book) digest(h io.Writer) {
 var passedOver = map[string]bool{
 	"write_id": true, "timeline": true, "outbox": true, "ended": true, "triggers": true, "owner": true, "id": true, "token": true,
 	"epoch": true, "store_epoch": true, "actor": true, "name_suffix": true, "cause": true, "problem": true, "look": true, "text": true,
-	"evidence": true, "error": true, "failures": true,
+	"evidence": true, "error": true, "failures": true, "needs": true, "n": true, "asked": true, "last_serial": true, "before": true,
+	"generation": true, "Generation": true, "last_generation": true, "began_at": true, "opened_at": true, "deployed_at": true,
+	"observed_at": true, "verified_at": true, "roll_back_at": true, "back_takes": true, "confirmed": true, "moves": true, "proof": true,
+}
+
+// serials are the fields that name keys by number.
+var serials = map[string]bool{
+	"Serial": true, "serial": true, "current": true, "old": true, "new": true, "target": true, "victims": true, "sent": true,
+	"acked": true, "done": true, "observed": true, "verified": true, "attested": true,
 }
 
 // normal is a record without what is passed over, its times apart. It scans the JSON once, since this is done for every
 // revision of every run.
-func normal(e rotation.Entry) (template string, times []time.Time, revision int64) {
-	d := digester{in: e.Data}
-	d.value(true)
-	return d.out.String(), d.times, e.Revision
+func normal(e rotation.Entry) (template string, times []time.Time, names naming, revision int64) {
+	d := digester{in: e.Data, names: naming{}, serials: naming{}}
+	d.value("", true)
+	return string(d.out), d.times, d.names, e.Revision
 }
 
 type digester struct {
-	in    []byte
-	at    int
-	out   strings.Builder
-	times []time.Time
+	in      []byte
+	at      int
+	out     []byte
+	times   []time.Time
+	names   naming // of keys, by their ids
+	serials naming // and by their numbers
 }
 
 // value reads one JSON value, and keeps it or not.
-func (d *digester) value(keep bool) {
+func (d *digester) value(field string, keep bool) {
 	if d.at >= len(d.in) {
 		return
 	}
@@ -107,19 +145,22 @@ func (d *digester) value(keep bool) {
 	case '{', '[':
 		d.at++
 		for d.at < len(d.in) && d.in[d.at] != '}' && d.in[d.at] != ']' {
-			within := keep
+			within, inner, out, times := keep, field, len(d.out), len(d.times)
 			if c == '{' {
-				key := d.text()
+				inner = d.text()
 				d.at++ // the colon
 				long := d.at+17 < len(d.in) && d.in[d.at] == '"' && d.in[d.at+17] == '"'
-				within = keep && (!passedOver[key] || key == "id" && !long)
+				within = keep && (!passedOver[inner] || inner == "id" && !long)
 				if within {
-					d.out.WriteString(key)
+					d.out = append(d.out, inner...)
 				}
 			}
-			d.value(within)
+			d.value(inner, within)
 			if within {
-				d.out.WriteByte(',')
+				d.out = append(d.out, ',')
+			}
+			if c == '[' && field == "attempts" && vain.Match(d.out[out:]) {
+				d.out, d.times = d.out[:out], d.times[:times]
 			}
 			if d.at < len(d.in) && d.in[d.at] == ',' {
 				d.at++
@@ -135,11 +176,17 @@ func (d *digester) value(keep bool) {
 		for d.at < len(d.in) && !strings.ContainsRune(",]}", rune(d.in[d.at])) {
 			d.at++
 		}
-		if keep {
-			d.out.Write(d.in[from:d.at])
+		switch number := string(d.in[from:d.at]); {
+		case keep && serials[field]:
+			d.out = append(d.out, d.serials.of(number)...)
+		case keep:
+			d.out = append(d.out, number...)
 		}
 	}
 }
+
+// vain is a try that is over, and made a key of no use: nobody needs to know any more. One that made none is looked for at the end.
+var vain = regexp.MustCompile(`fate(condemned|refused),`)
 
 // text reads a string, without undoing its escapes.
 func (d *digester) text() string {
@@ -163,6 +210,8 @@ func (d *digester) string(text string) {
 		}
 	case strings.HasPrefix(text, credential):
 		return // a key's name: it ends in random letters
+	case keyID.MatchString(text):
+		text = d.names.of(text)
 	}
-	d.out.WriteString(text)
+	d.out = append(d.out, text...)
 }

@@ -82,6 +82,7 @@ type book struct {
 	history []rotation.Entry          // of the credential
 
 	template string // of the credential's record, for the hash of a state
+	names    naming
 	times    []time.Time
 	digested int64
 }

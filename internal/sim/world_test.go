@@ -65,6 +65,7 @@ type Step struct {
 	Point Point
 	Op    op
 	State uint64
+	label string // the point, with the names of that state
 	met   int
 }
 
@@ -169,7 +170,7 @@ func (p *provider) byValueLocked(k rotation.Key) *minted {
 func (w *World) reached(p *process, o op, point Point) {
 	s := Step{Point: point, Op: o, met: w.met}
 	if w.hashing {
-		s.State = w.state(p)
+		s.State, s.label = w.state(p, point.Label)
 	}
 	w.steps = append(w.steps, s)
 	if len(w.steps) == tooMany {
