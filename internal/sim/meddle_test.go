@@ -94,7 +94,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
 	case LeakDown:
 		w.locked(func() {
-			w.down["provider"] = time.Now().Add(time.Minute)
+			w.down["provider"] = time.Now().Add(25 * time.Second)
 			w.pending++ // it is not over before the second one
 		})
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})

@@ -145,7 +145,7 @@ func adoption() []mutant {
 		{
 			"a timeout is a rejection",
 			"accepted, refused and not known are three answers; this takes whatever is no yes for a no",
-			`slow/standard: verify.* (fails|hangs|is down)`,
+			`nothing is told/emergency: verify k2.* (fails|hangs|is down)`,
 			[]edit{{"prepare.go", `			rejected++
 		default:
 			return err
@@ -179,7 +179,10 @@ func adoption() []mutant {
 			"a consumer is skipped",
 			"every known consumer is told",
 			"",
-			[]edit{{"deploy.go", `return d.deploy(d.st.Run.Consumers, RoleCurrent)`, `return d.deploy(d.st.Run.Consumers[1:], RoleCurrent)`}},
+			[]edit{{"deploy.go", `			results[i] = guard(`, `			if b.Name == d.reg.Bindings[1].Name {
+				return nil
+			}
+			results[i] = guard(`}},
 		},
 		{
 			"each deployment has a new id",

@@ -18,7 +18,7 @@ func emergencies() []mutant {
 		{
 			"a second incident takes the place of the first",
 			"what has to die only grows until it is dead; this remembers the last report (C8)",
-			`plain/standard: .*emergency in an outage, and another one`,
+			`plain/standard: (deploy|save store|save journal#3).*emergency in an outage, and another one`,
 			[]edit{{"arrival.go", `	for _, k := range st.Keys {
 		if k.compromised() && k.DeadAt.IsZero() {
 			k.DebtSince = time.Time{}`, `	run.Victims = nil

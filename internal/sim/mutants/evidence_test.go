@@ -48,7 +48,7 @@ func evidence() []mutant {
 		{
 			"debts are dropped at the end",
 			"a key that is not proven dead stays in the record until it is",
-			`plain/standard: (issue|revoke).* (lost|fails|dies after|is down)`,
+			`untagged, ours alone/standard: issue.* lost`,
 			[]edit{
 				{"finish.go", `	for _, k := range slices.Clone(st.Keys) {
 		if !k.DeadAt.IsZero() && outcome`, `	for _, k := range slices.Clone(st.Keys) {

@@ -50,14 +50,23 @@ func issuing() []mutant {
 		{
 			"a try that is open at the end is forgotten",
 			"the rotation does not end before it is known what became of every try",
-			`plain/standard: (issue|save journal).*emergency of`,
-			[]edit{{"finish.go", `		if a.Fate != fateOpen {
+			`(plain|slow|untagged, ours alone)/standard: issue.*emergency`,
+			[]edit{
+				{"finish.go", `		if a.Fate != fateOpen {
 			continue
 		}
 		if a.Manual`, `		if true {
 			continue
 		}
-		if a.Manual`}},
+		if a.Manual`},
+				{"settle.go", `	if !d.emergency() {
+		return nil
+	}
+	found`, `	if true {
+		return nil
+	}
+	found`},
+			},
 		},
 		{
 			"a value that the store does not take is dropped",
