@@ -151,8 +151,7 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 func (w *World) finished(st rotation.Status, s Script) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rebuilt := w.oracle.tampered || w.answered && w.prefers == rotation.VerbAdopt
-	over := s.begun(st) && st.Last != nil || rebuilt && time.Since(w.meddledAt) > 3*24*time.Hour // nobody remembers
+	over := s.begun(st) && st.Last != nil || w.oracle.tampered && time.Since(w.meddledAt) > 3*24*time.Hour // nobody remembers
 	if over && st.Open == nil && len(st.Debts) == 0 && w.pending == 0 {
 		w.stop()
 	}
