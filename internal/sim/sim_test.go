@@ -73,6 +73,19 @@ func TestInterventions(t *testing.T) {
 	}
 }
 
+// The same in the other settings: a part of it, another one in each setting.
+func TestInterventionsElsewhere(t *testing.T) {
+	for i, s := range Settings()[1:] {
+		for _, sc := range Scripts() {
+			if s.fits(sc) {
+				t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
+					explore(t, &Explorer{Setting: s, Script: sc, Meddle: true, Part: [2]int{i + 1, *meddling * elsewhere / 4 * sample}})
+				})
+			}
+		}
+	}
+}
+
 // Two faults in one run. Without -sim.pairs a sample of them.
 func TestPairs(t *testing.T) {
 	var k, n int
