@@ -289,9 +289,8 @@ func (d *drive) valueLost(k *keyState) error {
 		// A victim, or the old key before the promotion: forward is the only way, and the way we are going.
 	case run.irreversible(d.st) || run.Strategy == Emergency:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
-	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && d.st.Current == serial:
-		k.Condemned = true
-		d.rollBack("the value of the new key was lost")
+	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && k.Presented && d.rollBack("the value of the new key was lost") == nil:
+		k.Condemned = true // whoever had it goes back to what still works, and it dies behind the gate
 	default:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	}
