@@ -20,13 +20,25 @@ func evidence() []mutant {
 			"a timeout is a proof of death",
 			"a key is dead when it is refused, not when nobody answers",
 			`nothing is told/emergency: verify k2.* (fails|hangs|panics|is down)`,
-			[]edit{{"confirm.go", `		if errors.Is(err, ErrRejected) && !live.IsZero()`, `		if (err != nil || errors.Is(err, ErrRejected)) && !live.IsZero()`}},
+			[]edit{{"confirm.go", `		if errors.Is(err, ErrRejected) && !young && !live.IsZero()`, `		if (err != nil || errors.Is(err, ErrRejected)) && !young && !live.IsZero()`}},
 		},
 		{
 			"a verifier that refuses everything proves a death",
 			"a key is refused while a live one is accepted; this takes a broken verifier's word",
 			`nothing is told/standard: verify k2.* refuses`,
-			[]edit{{"confirm.go", `errors.Is(err, ErrRejected) && !live.IsZero() && d.verify(live) == nil {`, `errors.Is(err, ErrRejected) && !live.IsZero() {`}},
+			[]edit{{"confirm.go", `errors.Is(err, ErrRejected) && !young && !live.IsZero() && d.verify(live) == nil {`, `errors.Is(err, ErrRejected) && !young && !live.IsZero() {`}},
+		},
+		{
+			"a key that is not known everywhere yet is taken for dead",
+			"a new key is refused at an edge that has not heard of it, and accepted there later",
+			`provider's grace/emergency, revoked first: revoke.*emergency of both keys`,
+			[]edit{{"confirm.go", `	young := k.Key.IssuedAt`, `	young := false && k.Key.IssuedAt`}},
+		},
+		{
+			"a value on its way is taken for dead",
+			"a chosen value can get to the provider after the incident that names it (C4)",
+			`two slots, chosen values/standard: issue.*emergency of the credential`,
+			[]edit{{"confirm.go", `	if k.Lands.After(time.Now()) {`, `	if false {`}},
 		},
 		{
 			"a revocation that failed is taken for done",
