@@ -63,6 +63,15 @@ func TestFound(t *testing.T) {
 			"an edge learns that the old key was switched off when everybody is back on it",
 			"slow", "standard", "save journal#106 somebody aborts",
 		}, {
+			"a save whose answer came late is taken for a lease that has just been renewed",
+			"plain", "roll-back", "save journal#40 lags; save journal#41 stalls",
+		}, {
+			"the value of the first consumer's new key is lost, and both slots are taken",
+			"two slots, chosen values", "roll-back of a canary", "save journal#35 the values beside the current one are lost",
+		}, {
+			"an edge that has not heard of a new key yet is taken for the proof of its death",
+			"provider's grace", "emergency, revoked first", "revoke k2#5 emergency of both keys",
+		}, {
 			"another installation writes the store, and what was asked for is forgotten",
 			"plain", "standard", "save journal#3 another installation writes the store",
 		},
