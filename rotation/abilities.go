@@ -38,7 +38,8 @@ func As[T any](v any) (T, bool) {
 }
 
 // Lister is an Issuer that can list its keys, with their use where it is known. Without it a lost answer of Issue becomes a
-// hold for a person, and quiet cannot be proven.
+// hold for a person, and quiet cannot be proven. List returns every key of the credential, or an error: one that is not listed
+// counts as absent, and the first page of many is not a list.
 type Lister interface {
 	List(ctx context.Context) ([]KeyInfo, error)
 }
@@ -50,7 +51,8 @@ type Chooser interface {
 	Choose(ctx context.Context, req IssueRequest) (Key, error)
 }
 
-// Disabler is an Issuer with a revocation that can be undone. Both methods are safe to repeat.
+// Disabler is an Issuer with a revocation that can be undone. Both methods are safe to repeat. Where disabling is all that the
+// provider has, it is what Revoke does, and there is no Disabler.
 type Disabler interface {
 	Disable(ctx context.Context, key Key) error
 	Enable(ctx context.Context, key Key) error

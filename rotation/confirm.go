@@ -87,7 +87,7 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	if k.Lands.After(time.Now()) {
 		return isUnknown, "the call that makes it can still land"
 	}
-	young := k.Key.IssuedAt.Add(d.reg.Traits.Propagation).After(time.Now()) // refused where it is not known yet
+	young := k.Since.Add(d.reg.Traits.Propagation).After(time.Now()) // it may be refused where it is not known yet
 	live := d.living()
 	keys, listed, err := d.list()
 	if key := d.whole(k); !key.Secret.IsZero() && !(listed && k.disabled()) { // a key that is only disabled is refused too

@@ -12,7 +12,7 @@ type Credential struct {
 	Issuer    Issuer      // required
 	Verifier  Verifier    // required: asks the accepting side. nil: the Issuer, if it is one
 	Store     SecretStore // nil: Config.Store
-	Consumers []Binding   // who uses it, canaries first
+	Consumers []Binding   // who uses it, canaries first; empty: nobody is waited for, and the old key dies after the overlap
 	Risk      Risk
 	Scope     Scope
 	Policy    Policy // zero fields: Config.Policy, then the built-in default

@@ -261,6 +261,9 @@ func (d *drive) project(meta map[string]string) error {
 	}
 	maps.Copy(want.Metadata, meta)
 	if d.st.Claimed && !d.unwritten && d.doc.Stamp != "" && sameDocument(d.doc, want) {
+		if s, ours := parseStamp(d.doc.Stamp); ours && d.st.Writing { // the write that was intended has happened, and its author died
+			d.st.StoreEpoch = max(d.st.StoreEpoch, s.Epoch)
+		}
 		return nil
 	}
 	return d.put(want)

@@ -189,11 +189,9 @@ func publicText(err error) string {
 	case len(texts) > 0:
 		parts = append(parts, some(texts))
 	case errors.As(err, &own):
-		parts = append(parts, own.text())
+		return following(parts, own.text())
 	case errors.As(err, &public):
-		if text := public.Public(); len(parts) == 0 || text != parts[0] {
-			parts = append(parts, text)
-		}
+		return following(parts, public.Public())
 	case errors.Is(err, context.DeadlineExceeded):
 		parts = append(parts, "timed out")
 	case errors.Is(err, context.Canceled):
@@ -204,6 +202,15 @@ func publicText(err error) string {
 		parts = append(parts, "failed ("+kindOf(err)+")")
 	}
 	return strings.Join(parts, ": ")
+}
+
+// following puts text behind the sentinels, unless it begins with them already: what was hidden once does.
+func following(sentinels []string, text string) string {
+	prefix := strings.Join(sentinels, ": ")
+	if prefix == "" || text == prefix || strings.HasPrefix(text, prefix+": ") {
+		return text
+	}
+	return prefix + ": " + text
 }
 
 // joinedErrors are the errors that err gathers, by errors.Join or go-multierror.

@@ -114,7 +114,7 @@ func (v Versions) Accepted() []Key {
 // KeyInfo is what a provider tells of a key; Key.Secret is zero.
 type KeyInfo struct {
 	Key      Key
-	Disabled bool
+	Disabled bool     // the provider has it and accepts it nowhere: switched off, and not gone
 	Scopes   []string // nil: not told
 	Usage    Usage
 }

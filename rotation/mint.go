@@ -156,7 +156,7 @@ func (d *drive) enter(a *attempt, key Key) *keyState {
 	}
 	ks := d.st.key(a.Serial)
 	if ks == nil {
-		ks = &keyState{}
+		ks = &keyState{Since: time.Now()}
 		d.st.Keys = append(d.st.Keys, ks)
 	}
 	ks.DeadAt, ks.Proof, ks.Answered = time.Time{}, "", false

@@ -62,6 +62,7 @@ type keyState struct {
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
 	Leaked      string    `json:"leaked,omitzero"`       // mark of the value by which alone an incident named it
+	Since       time.Time `json:"since,omitzero"`        // it is in the record, where it was made by a try of ours
 	Ends        time.Time `json:"ends,omitzero"`         // the provider ends it by itself
 	Lands       time.Time `json:"lands,omitzero"`        // until then the call that makes it can take effect
 	DisableSent time.Time `json:"disable_sent,omitzero"` // last intent; zero again once enabled

@@ -113,7 +113,11 @@ func (d *drive) open(s Strategy, generation int, reason, trigger string) {
 	if unknown { // nobody need have forgotten anything: a new service has no key before its first
 		text += "; the store held no key: one that the consumers use already is not known here, and nothing will end it (store.Seed would have named it)"
 	}
-	d.emit(Event{Kind: EventBegan, Level: levelOf(unknown), Text: text})
+	alone := st.Current != 0 && len(d.reg.Bindings) == 0
+	if alone {
+		text += "; no consumer is bound: nobody is waited for, and the old key dies when the overlap is over"
+	}
+	d.emit(Event{Kind: EventBegan, Level: levelOf(unknown || alone), Text: text})
 }
 
 // dueReason is why a rotation begins by itself.

@@ -5,6 +5,7 @@ package rotation
 
 import (
 	"crypto/sha1" //nolint:gosec // as in the code
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -58,4 +59,18 @@ func usableName(name string) bool {
 		}
 	}
 	return len(name) <= 200
+}
+
+// A sentinel is told once, however often its error was wrapped and hidden on the way.
+func TestASentinelIsToldOnce(t *testing.T) {
+	once := hide(fmt.Errorf("POST: 409: %w", ErrConflict))
+	for what, err := range map[string]error{
+		"hidden":          once,
+		"hidden twice":    hide(once),
+		"wrapped, hidden": hide(fmt.Errorf("save: %w", once)),
+		"in an Error":     hide(&Error{Evidence: "it was not revoked", Err: once}),
+	} {
+		require.ErrorIs(t, err, ErrConflict, what)
+		require.Equal(t, 1, strings.Count(err.Error(), ErrConflict.Error()), "%s: %s", what, err)
+	}
 }

@@ -32,7 +32,7 @@ func evidence() []mutant {
 			"a key that is not known everywhere yet is taken for dead",
 			"a new key is refused at an edge that has not heard of it, and accepted there later",
 			`provider's grace/emergency, revoked first: revoke.*emergency of both keys`,
-			[]edit{{"confirm.go", `	young := k.Key.IssuedAt`, `	young := false && k.Key.IssuedAt`}},
+			[]edit{{"confirm.go", `	young := k.Since`, `	young := false && k.Since`}},
 		},
 		{
 			"a value on its way is taken for dead",
