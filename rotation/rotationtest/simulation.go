@@ -87,10 +87,10 @@ type Presenter struct {
 // all of them where a second Issue ends every key (Traits.NoReplay).
 //
 // It runs in a synctest bubble, about a thousand schedules, which take up to a minute where the parts are in memory or behind an
-// HTTP handler in memory; parts that claim long times, or take them, make it more. With -short a few of each kind are run. With Simulation.RealClock it runs 65 of them, which take less than a minute where the servers answer at
-// once. A schedule makes two or three keys, revokes them in the end, and asks the accepting side about them hundreds of times.
-// Use an account where that does no harm, and in which nobody else makes keys meanwhile. What it stored it takes away again; a
-// journal keeps its entries.
+// HTTP handler in memory; parts that claim long times, or take them, make it more. With -short a few of each kind are run. With
+// Simulation.RealClock it runs 65 of them, which take less than a minute where the servers answer at once. A schedule makes two or
+// three keys, revokes them in the end, and asks the accepting side about them hundreds of times. Use an account where that does no
+// harm, and in which nobody else makes keys meanwhile. What it stored it takes away again; a journal keeps its entries.
 func Simulate(t *testing.T, s Simulation) {
 	t.Helper()
 	if err := s.Validate(); err != nil {
