@@ -102,7 +102,7 @@ type drive struct {
 	kills      *kills        // revocations of an emergency that are under way
 	alarm      *time.Timer   // sends the revocations if the successor takes too long
 	unkilled   []error       // those that failed in this Advance
-	unclear    *Error        // why it is not known what an attempt made that an incident came upon
+	unclear    []*asking     // attempts that an incident came upon, and of which only a person knows what they made
 }
 
 // do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.
@@ -168,6 +168,10 @@ func (d *drive) work(cmd *command) error {
 	}
 	d.home = home
 	d.obligations()
+	if err := d.settleAccused(); err != nil {
+		return err
+	}
+	d.obligations()
 	if err := d.checkClock(); err != nil {
 		return err
 	}
@@ -205,10 +209,6 @@ func (d *drive) work(cmd *command) error {
 
 // steps takes one step after the other until one has to wait, fails, or the rotation has ended.
 func (d *drive) steps() error {
-	if err := d.settleAccused(); err != nil {
-		return err
-	}
-	d.obligations()
 	if d.emergency() && d.st.Retry.At.After(d.began) {
 		return errResting // the steps wait for their time; what has to die does not
 	}
@@ -311,7 +311,7 @@ func (d *drive) trouble(err error) error {
 	n := d.holdNeed(e)
 	var a *asking
 	if errors.As(err, &a) {
-		n.ID, n.Kind, n.Verbs = d.needID(a.what), NeedPerson, a.verbs
+		n = d.askNeed(a)
 	}
 	d.st.Needs = append(d.st.Needs, n)
 	d.report(e)
@@ -323,6 +323,14 @@ type asking struct {
 	problem *Error
 	what    string // names the need
 	verbs   []Verb
+}
+
+// askNeed is what it looks like to whoever answers.
+func (d *drive) askNeed(a *asking) Need {
+	d.place(a.problem)
+	n := d.holdNeed(a.problem)
+	n.ID, n.Kind, n.Verbs = d.needID(a.what), NeedPerson, a.verbs
+	return n
 }
 
 func (a *asking) Error() string { return a.problem.Error() }

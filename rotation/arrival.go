@@ -58,7 +58,8 @@ func (d *drive) meetStored(in Incident) {
 	case driftForeign, driftBehind:
 		for _, stored := range d.doc.Keys {
 			young := stored.Key.IssuedAt.After(in.ConfirmedAt)
-			if len(in.Credentials) == 0 || young || stored.Key.ID == "" || d.st.sameKey(stored.Key) != nil {
+			nameless := stored.Key.ID == "" && d.st.Current != 0 // it may be one that is known
+			if len(in.Credentials) == 0 || young || nameless || slices.ContainsFunc(d.st.Keys, func(k *keyState) bool { return k.isStored(stored) }) {
 				continue
 			}
 			ks := d.st.add(stored.Key, stored.Key.Generation, d.reg.parts.Issuer, "named in "+in.Reference)
@@ -74,11 +75,7 @@ func (st *state) accuseAttempts(reference string) {
 		return
 	}
 	for _, a := range st.Run.Attempts {
-		switch {
-		case a.Fate == fateOpen && st.key(a.Serial) != nil:
-			a.Fate = fateCondemned // a chosen value, which is a known key
-			st.key(a.Serial).Lands = latest(a.SettleAt, st.Settle)
-		case a.Fate == fateOpen && !a.Manual:
+		if a.Fate == fateOpen && st.key(a.Serial) == nil && !a.Manual {
 			a.Incident = reference
 		}
 	}
@@ -210,6 +207,11 @@ func (d *drive) arrive(in Incident) {
 		k := st.key(serial)
 		return k == nil || !k.compromised()
 	})
+	for _, a := range run.Attempts {
+		if k := st.key(a.Serial); a.Fate == fateOpen && k != nil && k.compromised() { // a chosen value, on its way
+			a.Fate, k.Lands = fateCondemned, latest(a.SettleAt, st.Settle)
+		}
+	}
 	run.Target = successorOf(run, st)
 	run.Phase = PhaseIssue
 	if run.Target == 0 { // the successor was named too: another one is tried first again

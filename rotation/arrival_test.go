@@ -182,8 +182,10 @@ func TestArrivalCondemnsAChosenValue(t *testing.T) {
 	st.Run.Attempts[0].Fate, st.Run.Attempts[0].Chosen = fateOpen, true
 	st.key(oldSerial).accuse("INC-1")
 	st.key(newSerial).accuse("INC-1")
-	st.accuseAttempts("INC-1")
+	st.Run.Attempts[0].SettleAt = noon
+	driving(st).arrive(Incident{Reference: "INC-1", ConfirmedAt: noon})
 	require.Equal(t, fateCondemned, st.Run.Attempts[0].Fate)
+	require.Equal(t, noon, st.key(newSerial).Lands, "its death is not believed before")
 }
 
 func TestSuccessorOf(t *testing.T) {

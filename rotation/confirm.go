@@ -87,6 +87,7 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	if k.Lands.After(time.Now()) {
 		return isUnknown, "the call that makes it can still land"
 	}
+	young := k.Key.IssuedAt.Add(d.reg.Traits.Propagation).After(time.Now()) // refused where it is not known yet
 	live := d.living()
 	keys, listed, err := d.list()
 	if key := d.whole(k); !key.Secret.IsZero() && !(listed && k.disabled()) { // a key that is only disabled is refused too
@@ -95,7 +96,7 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 			k.Unseen = false
 			return isAlive, "it is still accepted"
 		}
-		if errors.Is(err, ErrRejected) && !live.IsZero() && d.verify(live) == nil {
+		if errors.Is(err, ErrRejected) && !young && !live.IsZero() && d.verify(live) == nil {
 			k.Unseen = false
 			return isDead, fmt.Sprintf("refused %d times while the live key was accepted", d.reg.Policy.Proofs)
 		}
@@ -106,7 +107,7 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	if err != nil || !listed || k.Key.ID == "" || live.ID == "" || d.shared(k.Key) {
 		return isUnknown, "nothing proves it"
 	}
-	if time.Since(k.RevokedAt) < max(d.reg.Traits.ListLag, d.reg.Traits.Propagation) { // an edge may not know yet what the list knows
+	if young || time.Since(k.RevokedAt) < max(d.reg.Traits.ListLag, d.reg.Traits.Propagation) { // an edge may not know yet what the list knows
 		return isUnknown, "the list may be older than the revocation, or newer than what is accepted"
 	}
 	has := func(id string) bool {

@@ -330,8 +330,8 @@ func (d *drive) restore() error {
 	}
 	if !old.DisableSent.IsZero() {
 		settled := latest(old.DisableSent.Add(d.r.settle(d.reg)), d.st.Settle)
-		if known := old.EnabledAt.Add(d.reg.Traits.Propagation); !old.EnabledAt.IsZero() {
-			settled = latest(settled, known) // an edge may learn of both so late
+		if known := old.EnabledAt.Add(d.reg.Traits.Propagation); known.After(settled) && d.verify(d.value(run.New)) == nil {
+			settled = known // an edge may learn of both so late, and until then everybody has a key that works
 		}
 		if settled.After(time.Now()) {
 			return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: settled, Text: "a call that disables " + old.Key.String() + " can still land, or be learnt of"}}}
@@ -343,9 +343,10 @@ func (d *drive) restore() error {
 		return nil
 	case errors.Is(err, ErrRejected) && d.revived(old):
 		return d.again(Need{ID: d.needID("enable"), Kind: NeedTime, Text: old.Key.String() + " is enabled once more"})
-	case errors.Is(err, ErrRejected) && !d.refusedAlone(old):
-		return refusedAll(old)
 	case errors.Is(err, ErrRejected):
+		if err := d.refusedAlone(old); err != nil {
+			return err
+		}
 		return &turn{why: "the old key is dead", take: func(d *drive) error {
 			d.st.Run.NoOverlap = true
 			return d.forward(old.Key.String() + " is not accepted any more")

@@ -171,6 +171,7 @@ func (d *drive) read() error {
 	d.doc, d.loaded = doc, true
 	d.number()
 	if found := judge(d.st, d.doc, d.home); d.recognised && (found == driftForeign || found == driftBehind) {
+		d.loaded = false
 		return d.applyDrift(found) // in the middle of an Advance
 	}
 	return nil

@@ -49,7 +49,7 @@ func judge(st *state, doc Versions, home string) drift {
 	switch {
 	case doc.Stamp != "" && (!ours || s.Installation != home):
 		return driftForeign
-	case ours && s.Epoch > st.Epoch:
+	case st.Behind, ours && s.Epoch > st.Epoch:
 		return driftBehind
 	case ours && slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial > st.LastSerial }):
 		return driftBehind
@@ -104,9 +104,7 @@ func (d *drive) recognise() error {
 		d.home = home
 		found = judge(d.st, d.doc, d.home)
 	}
-	if d.st.Behind = d.st.Behind || found == driftBehind; d.st.Behind && found != driftForeign {
-		found = driftBehind
-	}
+	d.st.Behind = d.st.Behind || found == driftBehind
 	if d.verdict != nil {
 		verdict := d.verdict
 		d.verdict = nil
@@ -237,7 +235,8 @@ func (d *drive) restored() error {
 			return d.project(nil)
 		}
 	}
-	d.st.StoreEpoch = 0
+	s, _ := parseStamp(d.doc.Stamp)
+	d.st.StoreEpoch = s.Epoch
 	return nil
 }
 
@@ -255,7 +254,7 @@ func (d *drive) strangers(current bool) {
 		ks.Stored = true
 		d.owe(ks, &Error{Diagnosis: UnknownKey, Evidence: "found in the store as " + string(k.Role) + "; no record names it", Action: "look at the provider, end it there, and answer with settle"})
 		k.Key.Serial, d.unwritten = ks.Key.Serial, true
-		if k.Role != RoleCurrent || !d.value(d.st.Current).IsZero() { // else it is served until there is another one
+		if k.Role != RoleCurrent || d.st.key(d.st.Current).live() && !d.value(d.st.Current).IsZero() { // else it is served until there is another one
 			k.Role = RoleRetiring
 		}
 	}
@@ -290,9 +289,8 @@ func (d *drive) valueLost(k *keyState) error {
 		// A victim, or the old key before the promotion: forward is the only way, and the way we are going.
 	case run.irreversible(d.st) || run.Strategy == Emergency:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
-	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && d.st.Current == serial:
-		k.Condemned = true
-		d.rollBack("the value of the new key was lost")
+	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && k.Presented && d.rollBack("the value of the new key was lost") == nil:
+		k.Condemned = true // whoever had it goes back to what still works, and it dies behind the gate
 	default:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	}

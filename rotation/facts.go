@@ -54,14 +54,13 @@ func (d *drive) observe() (*facts, error) {
 	if err != nil {
 		return nil, err
 	}
+	revived := false
 	for _, victim := range d.st.victims() {
 		f.Gone[victim.Key.Serial] = listed && !slices.ContainsFunc(keys, func(k KeyInfo) bool { return k.Key.ID == victim.Key.ID })
 		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {
 			err := d.verify(key)
 			f.Refused[victim.Key.Serial] = errors.Is(err, ErrRejected)
-			if err == nil && !d.reg.Traits.KillsOld {
-				run.NoOverlap = false // it is alive after all: asking goes on no longer, because asking is use
-			}
+			revived = revived || err == nil && !d.reg.Traits.KillsOld
 		}
 		for _, k := range keys {
 			if listed && victim.Key.ID != "" && k.Key.ID == victim.Key.ID && !k.Usage.AsOf.IsZero() {
@@ -69,6 +68,9 @@ func (d *drive) observe() (*facts, error) {
 				victim.UsageSeen = true
 			}
 		}
+	}
+	if revived { // it is alive after all, and is asked no longer: asking is use
+		run.NoOverlap = false
 	}
 	d.fresh = f
 	return f, nil

@@ -37,7 +37,7 @@ func (d *drive) finish() error {
 	if err := d.census(); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.compromised() && k.DeadAt.IsZero() }) {
+	if d.emergency() && slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.compromised() && k.DeadAt.IsZero() }) {
 		if err := d.save(); err != nil { // before it is revoked
 			return err
 		}

@@ -42,7 +42,7 @@ func (d *drive) issue() error {
 		if run.wasted() >= maxAttempts {
 			return &asking{&Error{Diagnosis: NewKeyRejected, Evidence: fmt.Sprintf("%d new keys in a row were of no use", maxAttempts), Action: "look at the provider, then answer with done to try again, or with roll-back"}, needAttempts, []Verb{VerbDone, VerbRollBack}}
 		}
-		if from := d.st.key(d.st.predecessor()); from != nil && from.Spent && d.supplied == nil {
+		if from := d.st.key(d.succeeded().Serial); from != nil && from.Spent && d.supplied == nil {
 			return &asking{&Error{Diagnosis: AmbiguousIssue, Evidence: "a key was made from " + from.Key.String() + " before, and asking again with it could end every key", Action: "make a key at the provider, and hand it over with Supply"}, "supply", []Verb{VerbRollBack}}
 		}
 		if rest := d.restUntil(); rest.After(time.Now()) {

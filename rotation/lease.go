@@ -119,7 +119,17 @@ func (r *Rotator) settle(reg *registration) time.Duration {
 
 // save writes the state under the lease, which it renews. It is at once the record of what was done and the intent of what
 // comes next: every effect is preceded by a save, and runs under a time limit that is shorter than the lease.
-func (d *drive) save() error { return d.write(time.Now().Add(d.st.Lease.For)) }
+func (d *drive) save() error {
+	for range saveTries {
+		if err := d.write(time.Now().Add(d.st.Lease.For)); err != nil {
+			return err
+		}
+		if time.Since(d.savedFrom)+d.r.cfg.CallTimeout < d.st.Lease.For { // else the effect would outlast what is left of it
+			return nil
+		}
+	}
+	return &Error{Credential: d.reg.Name, Evidence: "the journal is too slow to keep the lease", Action: "raise Config.Lease"}
+}
 
 // release writes the state without a lease.
 func (d *drive) release() error {

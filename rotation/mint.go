@@ -31,7 +31,9 @@ func (d *drive) mint(a *attempt) error {
 	}
 	writing := d.st.Writing
 	d.st.Writing = true
-	d.spend(d.reg.Traits.NoReplay && d.supplied == nil)
+	if from := d.st.key(d.succeeded().Serial); from != nil && d.reg.Traits.NoReplay && d.supplied == nil {
+		from.Spent, a.From = true, from.Key.Serial
+	}
 	if err := d.save(); err != nil {
 		return err
 	}
@@ -66,24 +68,23 @@ func (d *drive) outlived(a *attempt, key Key) error {
 
 // succeeded is the key that a new one succeeds: the old one, or what has replaced it since.
 func (d *drive) succeeded() Key {
-	if key := d.value(d.st.predecessor()); !key.IsZero() {
+	st := d.st
+	serial := st.Current
+	if old := st.key(st.Run.Old); serial == 0 || old != nil && old.DeadAt.IsZero() && !old.Answered {
+		serial = st.Run.Old
+	}
+	if key := d.value(serial); !key.IsZero() {
 		return key
 	}
-	return d.value(d.st.Run.Old)
+	return d.value(st.Run.Old)
 }
 
-func (st *state) predecessor() int64 {
-	if old := st.key(st.Run.Old); st.Current == 0 || old != nil && old.DeadAt.IsZero() && !old.Answered {
-		return st.Run.Old
+// unspend says that an attempt made nothing of the key that it was given.
+func (st *state) unspend(a *attempt) {
+	if from := st.key(a.From); from != nil {
+		from.Spent = false
 	}
-	return st.Current
-}
-
-// spend marks the key that the next one is made from.
-func (d *drive) spend(spent bool) {
-	if from := d.st.key(d.st.predecessor()); from != nil {
-		from.Spent = spent
-	}
+	a.From = 0
 }
 
 // answer is the issuer's, or the person's who made the key.
@@ -149,11 +150,16 @@ func (d *drive) numbered(a *attempt, key Key) Key {
 
 // enter takes a key of an attempt into the record.
 func (d *drive) enter(a *attempt, key Key) *keyState {
+	if named := d.st.unseen(key.ID); named != nil { // an incident named it before this record knew it
+		a.Incident = named.Incidents[0]
+		d.st.drop(named.Key.Serial)
+	}
 	ks := d.st.key(a.Serial)
 	if ks == nil {
 		ks = &keyState{}
 		d.st.Keys = append(d.st.Keys, ks)
 	}
+	ks.DeadAt, ks.Proof, ks.Answered = time.Time{}, "", false
 	ks.Key, ks.Issuer, ks.Named, ks.Ends = key.identity(), d.reg.parts.Issuer, a.Name, key.ExpiresAt
 	ks.Stored = true
 	return ks
@@ -214,10 +220,6 @@ func (d *drive) stored(a *attempt, key Key) {
 	run := d.st.Run
 	ks := d.enter(a, key)
 	a.Fate = fateStored
-	if named := d.st.unseen(key.ID); named != nil { // an incident named it before this record knew it
-		a.Incident = named.Incidents[0]
-		d.st.drop(named.Key.Serial)
-	}
 	if a.Incident != "" {
 		ks.accuse(a.Incident)
 		run.kill(a.Serial)
@@ -249,7 +251,7 @@ func (d *drive) notMinted(a *attempt, key Key, err error) error {
 	switch {
 	case errors.Is(err, ErrManual):
 		a.Manual = true
-		d.spend(false)
+		d.st.unspend(a)
 		return &waiting{needs: []Need{d.personNeed("supply", "", publicText(err), VerbRollBack)}}
 	case errors.As(err, &rate):
 		e.Diagnosis, e.Action = IssuerRateLimited, "wait until "+timeText(rate.at)
@@ -259,7 +261,7 @@ func (d *drive) notMinted(a *attempt, key Key, err error) error {
 		e.Action = "give this process the right to make keys"
 	}
 	if errors.Is(err, ErrNotIssued) || errors.Is(err, ErrDenied) || errors.Is(err, ErrNoSlot) {
-		d.spend(false)
+		d.st.unspend(a)
 		if !a.Chosen { // a chosen value stays for the next try of the same attempt
 			a.Fate = fateRefused
 		} else {

@@ -54,21 +54,22 @@ func (d *drive) releaseNeed() Need {
 // again waits for what nothing announces.
 func (d *drive) again(needs ...Need) error { return &waiting{needs: needs, again: true} }
 
-// The needs of two troubles that a person ends.
+// The needs of troubles that a person ends.
 const (
 	needScopes   = "scopes"   // the new key may do less than the old one
 	needAttempts = "attempts" // new keys in a row were of no use
+	needLost     = "lost/"    // what became of an attempt, by its number
+	needRefused  = "refused"  // a key that the provider lists is refused, and so is every other one
 )
 
 // answers are the verbs that a hold admits.
 var answers = map[Diagnosis][]Verb{
-	AmbiguousIssue: {VerbSettle, VerbRollBack},
-	Drift:          {VerbAdopt, VerbReassert, VerbRollBack},
-	ConsumerGone:   {VerbForget, VerbRollBack},
-	ForeignOwner:   {VerbAdopt},
-	JournalBehind:  {VerbAdopt},
-	PartsChanged:   {},
-	ClockSkew:      {},
+	Drift:         {VerbAdopt, VerbReassert, VerbRollBack},
+	ConsumerGone:  {VerbForget, VerbRollBack},
+	ForeignOwner:  {VerbAdopt},
+	JournalBehind: {VerbAdopt},
+	PartsChanged:  {},
+	ClockSkew:     {},
 }
 
 // holdNeed is what a trouble looks like to whoever can end it.
@@ -195,7 +196,8 @@ func (st *state) nextLook(reg *registration, now time.Time, proof time.Duration)
 		return look
 	}
 	for _, a := range st.Run.Attempts {
-		if a.accused() && a.N != st.Run.Asked { // what it made has to die as well
+		asked := slices.ContainsFunc(st.Needs, func(n Need) bool { return st.Run.lostOne(n.ID) == a })
+		if a.accused() && !asked { // what it made has to die as well
 			look = earliest(look, latest(latest(a.SettleAt, st.Settle), now.Add(proof)))
 		}
 	}

@@ -172,8 +172,8 @@ func (d *drive) byHand() {
 	if !d.emergency() {
 		return
 	}
-	if d.unclear != nil && d.unclear.Diagnosis == AmbiguousIssue {
-		d.askOnce(d.holdNeed(d.unclear))
+	for _, a := range d.unclear {
+		d.askOnce(d.askNeed(a))
 	}
 	for _, victim := range d.st.victims() {
 		if !victim.compromised() || !victim.DeadAt.IsZero() {

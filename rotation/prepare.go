@@ -71,8 +71,6 @@ func (d *drive) proveOld() error {
 	case err == nil:
 		run.NoOverlap = false
 		return nil
-	case errors.Is(err, ErrRejected) && !run.NoOverlap && !d.refusedAlone(d.st.key(run.Old)):
-		return refusedAll(d.st.key(run.Old))
 	case errors.Is(err, ErrRejected):
 		if !run.NoOverlap {
 			run.NoOverlap = true
@@ -128,9 +126,6 @@ func (d *drive) proof(key Key, n int) error {
 	}
 	switch {
 	case rejected == 0:
-		if d.st.Run != nil {
-			d.st.Run.Refused = time.Time{}
-		}
 		return nil
 	case accepted == 0:
 		return ErrRejected
@@ -144,7 +139,11 @@ var errMixed = recorded("accepted and refused by turns")
 
 // verify asks the accepting side once.
 func (d *drive) verify(key Key) error {
-	return guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Verifier.Verify(ctx, key) })
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Verifier.Verify(ctx, key) })
+	if err == nil && d.st.Run != nil {
+		d.st.Run.Refused = time.Time{} // whichever key it was
+	}
+	return err
 }
 
 // list is the provider's list of keys; listed is false where there is none.

@@ -40,8 +40,8 @@ func (d *drive) prove() error {
 	if everywhere.After(time.Now()) {
 		return d.again(Need{ID: d.needID("prove"), Kind: NeedTime, Until: everywhere, Text: "the new key is not accepted everywhere yet"})
 	}
-	if !d.refusedAlone(d.st.key(run.Target)) {
-		return refusedAll(d.st.key(run.Target))
+	if err := d.refusedAlone(d.st.key(run.Target)); err != nil {
+		return err
 	}
 	d.abandon(d.st.key(run.Target), &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
 	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
@@ -50,32 +50,35 @@ func (d *drive) prove() error {
 // everywhere is when the key that this run issued is known at the whole provider.
 func (r *run) everywhere(reg *registration) time.Time { return r.IssuedAt.Add(reg.Traits.Propagation) }
 
-// refusedAlone tells a key that died from an accepting side that refuses everything for a while: another key is accepted at the
-// same time, or the list has lost it. Without a list, patience tells.
-func (d *drive) refusedAlone(k *keyState) bool {
+// refusedAlone tells a key that died from an accepting side that refuses everything: nil says that another key is accepted at the
+// same time, that the list has lost it, or that nothing but patience could tell, and it is over. Else it is waited, and where
+// the list still has the key a person says which of the two is wrong.
+func (d *drive) refusedAlone(k *keyState) error {
 	run := d.st.Run
 	keys, listed, err := d.list()
-	gone := !slices.ContainsFunc(keys, func(i KeyInfo) bool { return i.Key.ID == k.Key.ID && !i.Disabled })
-	if err == nil && listed && gone && k.Key.ID != "" && time.Since(k.Key.IssuedAt) > d.reg.Traits.ListLag {
-		return true
+	listed = listed && err == nil && k.Key.ID != "" && time.Since(k.Key.IssuedAt) > d.reg.Traits.ListLag
+	there := slices.ContainsFunc(keys, func(i KeyInfo) bool { return i.Key.ID == k.Key.ID && !i.Disabled })
+	if listed && !there || run.GivenUp == k.Key.Serial {
+		return nil
 	}
 	for _, other := range d.st.Keys {
 		if v := d.value(other.Key.Serial); other != k && !v.IsZero() && other.DeadAt.IsZero() && d.verify(v) == nil {
-			return true
+			return nil
 		}
-	}
-	if err == nil && listed && !gone {
-		return false // what the list has, and nobody is let in with, is not what is broken
 	}
 	if run.Refused.IsZero() {
 		run.Refused = time.Now()
 	}
-	return time.Since(run.Refused) >= d.reg.Policy.Patience
-}
-
-// refusedAll is what people see meanwhile.
-func refusedAll(k *keyState) error {
-	return &Error{Evidence: k.Key.String() + " is refused, and so is every other key", Action: "look whether the accepting side answers at all", Err: ErrRejected}
+	problem := &Error{Evidence: k.Key.String() + " is refused, and so is every other key", Action: "look whether the accepting side answers at all", Err: ErrRejected}
+	switch over := time.Since(run.Refused) >= d.reg.Policy.Patience; {
+	case !over:
+		return problem
+	case listed:
+		problem.Action += "; if it does, answer with done to give the key up"
+		return &asking{problem, needRefused, []Verb{VerbDone, VerbRollBack}}
+	default:
+		return nil
+	}
 }
 
 // targetDied turns around when the key that everybody moves to has died on the way: an already broken state is left, not
@@ -89,8 +92,8 @@ func (d *drive) targetDied() error {
 	if !errors.Is(d.verify(key), ErrRejected) || !errors.Is(d.proof(key, d.reg.Policy.Proofs), ErrRejected) || d.revived(k) {
 		return nil
 	}
-	if !d.refusedAlone(k) {
-		return refusedAll(k)
+	if err := d.refusedAlone(k); err != nil {
+		return err
 	}
 	cause := &Error{Diagnosis: NewKeyRejected, Evidence: key.String() + " was accepted before, and is refused now"}
 	switch {

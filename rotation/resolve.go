@@ -4,7 +4,6 @@
 package rotation
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -190,6 +189,8 @@ func (d *drive) done(n Need) {
 			k.Manual, k.RevokedAt, k.Answered = "", time.Now(), true
 			run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 		}
+	case strings.HasSuffix(n.ID, "/"+needRefused):
+		run.GivenUp = run.Target
 	case strings.HasSuffix(n.ID, "/"+needAttempts):
 		run.Forgiven = run.wasted() + run.Forgiven
 	}
@@ -203,14 +204,13 @@ func (d *drive) settledBy(n Need, a Answer) error {
 		d.answered(a, k.Key.String()+" is dead")
 		return nil
 	}
-	i := slices.IndexFunc(run.Attempts, func(at *attempt) bool { return at.N == run.Asked && at.Fate == fateOpen })
-	if i < 0 {
+	at := run.lostOne(n.ID)
+	if at == nil {
 		return d.refuse("no answer is lost")
 	}
-	at := run.Attempts[i]
 	if a.KeyID == "" {
 		run.absent(at)
-		d.spend(false)
+		d.st.unspend(at)
 		d.answered(a, "no key was made")
 		return nil
 	}
@@ -274,120 +274,4 @@ func (d *drive) adopt(key Key) {
 	run.Old, run.New, run.Target, run.Victims, run.Attempts = old, ks.Key.Serial, ks.Key.Serial, victims, attempts
 	run.Promoted, run.Phase = true, PhaseDeploy
 	st.Current = ks.Key.Serial
-}
-
-// sameKey finds a key by what its provider says of it: the numbers of two records mean different keys.
-func (st *state) sameKey(key Key) *keyState {
-	i := slices.IndexFunc(st.Keys, func(k *keyState) bool {
-		return key.ID != "" && k.Key.ID == key.ID && k.Key.IssuedAt.Equal(key.IssuedAt)
-	})
-	if i < 0 {
-		return nil
-	}
-	return st.Keys[i]
-}
-
-// rebuild makes a record from what the store holds, for a journal that was lost or restored: at the earliest safe phase,
-// with every window starting again. A person asked for it, so the keys are named.
-func (d *drive) rebuild() {
-	st, by := d.st, "adopted by "+d.r.actor(d.ctx)
-	before, was := st.Keys, &run{}
-	if st.Run != nil {
-		was = st.Run
-		d.close(TakenOver)
-	}
-	lost := slices.ContainsFunc(was.Attempts, func(a *attempt) bool { return a.Fate == fateOpen })
-	again := lost || was.Strategy == Standard && !st.Behind // a record that is behind may ask for what was done since
-	st.Keys, st.Run, st.Current, st.Behind = nil, nil, 0, false
-	if s, ok := parseStamp(d.doc.Stamp); ok {
-		st.Epoch = max(st.Epoch, s.Epoch+1)
-	}
-	byRole := map[Role]*keyState{}
-	var compromised []*keyState
-	for _, k := range d.doc.Keys {
-		id := k.Key.identity()
-		ks := &keyState{Key: id, Issuer: d.reg.parts.Issuer, Named: by, Stored: true, Presented: true, Ends: id.ExpiresAt}
-		st.LastSerial = max(st.LastSerial, id.Serial)
-		st.LastGeneration = max(st.LastGeneration, id.Generation)
-		st.Keys = append(st.Keys, ks)
-		switch {
-		case k.Compromised:
-			ks.Condemned = true
-			ks.Incidents = []string{cmp.Or(d.doc.Metadata["incident_reference"], "unknown")}
-			compromised = append(compromised, ks)
-		case k.Role == RoleRetiring:
-			d.owe(ks, &Error{Evidence: "found in the store when its record was rebuilt"})
-		default:
-			byRole[k.Role] = ks
-		}
-	}
-	for _, ks := range st.Keys { // what came without a number gets one
-		if ks.Key.Serial == 0 {
-			st.LastSerial++
-			ks.Key.Serial = st.LastSerial
-		}
-	}
-	for i := range d.doc.Keys {
-		d.doc.Keys[i].Key.Serial = st.Keys[i].Key.Serial
-	}
-	for _, k := range before { // what only the record knew is not forgotten
-		if same := st.sameKey(k.Key); same != nil {
-			if k.compromised() && !same.compromised() { // an incident came after the store was written
-				same.Incidents, same.Condemned, same.DebtSince = k.Incidents, true, time.Time{}
-				compromised = append(compromised, same)
-			}
-			continue
-		}
-		if st.key(k.Key.Serial) != nil || !k.DeadAt.IsZero() {
-			continue
-		}
-		k.Stored = false
-		st.Keys = append(st.Keys, k)
-		if k.compromised() {
-			compromised = append(compromised, k)
-		} else {
-			d.owe(k, &Error{Evidence: "it was not in the store when its record was rebuilt"})
-		}
-	}
-	st.Claimed = true
-	current := byRole[RoleCurrent]
-	if current != nil {
-		st.Current = current.Key.Serial
-	}
-	switch pending, previous := byRole[RolePending], byRole[RolePrevious]; {
-	case len(compromised) > 0:
-		d.begin(Emergency, "its record was rebuilt from the store", "")
-		run := st.Run
-		run.Incidents, run.Confirmed, run.IssueBy = compromised[0].Incidents, time.Now(), time.Now()
-		run.Old, run.Promoted, run.Victims = compromised[0].Key.Serial, true, nil
-		for _, c := range run.Consumers {
-			c.Acked = 0
-		}
-		for _, k := range compromised {
-			run.kill(k.Key.Serial)
-		}
-		run.Target = successorOf(run, st)
-		d.oweTheRest()
-	case pending != nil:
-		d.begin(Standard, "its record was rebuilt from the store", "")
-		st.Run.New, st.Run.Target, st.Run.Phase = pending.Key.Serial, pending.Key.Serial, PhaseProve
-		st.Run.IssuedAt = time.Now()
-		if previous != nil {
-			st.Run.kill(previous.Key.Serial)
-		}
-	case previous != nil && current != nil:
-		d.begin(Standard, "its record was rebuilt from the store", "")
-		run := st.Run
-		run.Old, run.New, run.Target, run.Victims = previous.Key.Serial, st.Current, st.Current, []int64{previous.Key.Serial}
-		run.Promoted, run.Phase = true, PhaseDeploy
-		run.IssuedAt = time.Now()
-		for _, c := range run.Consumers {
-			c.Acked = 0
-		}
-	case again:
-		d.begin(Standard, was.Reason, was.Trigger)
-	}
-	if st.Run != nil {
-		st.Run.Attempts = was.Attempts
-	}
 }

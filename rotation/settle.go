@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -47,9 +49,9 @@ func (d *drive) settleAttempt(a *attempt) error {
 }
 
 // settleAccused finds out, as soon as that can be known, what became of the calls of Issue that were under way when an incident
-// came: what they made is compromised too. What is not clear is asked of a person at once; finish waits for the rest.
+// came: what they made is compromised too. What no list can tell is asked of a person at once; finish waits for the rest.
 func (d *drive) settleAccused() error {
-	if !d.emergency() {
+	if !d.emergency() || d.st.Run.Parts != d.reg.parts {
 		return nil
 	}
 	found := false
@@ -57,8 +59,9 @@ func (d *drive) settleAccused() error {
 		if !a.accused() || latest(a.SettleAt, d.st.Settle).After(time.Now()) {
 			continue
 		}
-		if err := d.settleAttempt(a); err != nil {
-			errors.As(err, &d.unclear)
+		var unclear *asking
+		if err := d.settleAttempt(a); errors.As(err, &unclear) {
+			d.unclear = append(d.unclear, unclear)
 		}
 		found = found || a.Fate == fateCondemned
 	}
@@ -94,8 +97,19 @@ func (d *drive) settleChosen(a *attempt) error {
 }
 
 func (d *drive) ambiguous(a *attempt, why string) error {
-	d.st.Run.Asked = a.N
-	return &Error{Diagnosis: AmbiguousIssue, Evidence: fmt.Sprintf("an answer of the issuer was lost and %s; the key would be named %s", why, a.Name), Action: "look at the provider and answer with settle: the id of the key that was made, or none"}
+	problem := &Error{Diagnosis: AmbiguousIssue, Evidence: fmt.Sprintf("an answer of the issuer was lost and %s; the key would be named %s", why, a.Name), Action: "look at the provider and answer with settle: the id of the key that was made, or none"}
+	return &asking{problem, needLost + strconv.Itoa(a.N), []Verb{VerbSettle, VerbRollBack}}
+}
+
+// lostOne finds the attempt that a need asks about.
+func (r *run) lostOne(needID string) *attempt {
+	i := slices.IndexFunc(r.Attempts, func(a *attempt) bool {
+		return a.Fate == fateOpen && strings.HasSuffix(needID, "/"+needLost+strconv.Itoa(a.N))
+	})
+	if i < 0 {
+		return nil
+	}
+	return r.Attempts[i]
 }
 
 type mintVerdict int

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// schema is the version of the journal's record. A record of a newer version is refused, older ones are upgraded by decode.
+// schema is the version of the journal's record. A record of a newer version is refused.
 const schema = 1
 
 // state is what the journal keeps of one credential. It decides every role; it never holds a secret.
@@ -95,7 +95,6 @@ type run struct {
 	Victims     []int64          `json:"victims,omitzero"` // what has to die before the end
 	Parts       parts            `json:"parts"`
 	Attempts    []*attempt       `json:"attempts,omitzero"`
-	Asked       int              `json:"asked,omitzero"`    // the attempt that a person is asked about
 	Forgiven    int              `json:"forgiven,omitzero"` // attempts in vain after which a person said to go on
 	Consumers   []*consumerState `json:"consumers,omitzero"`
 	Promoted    bool             `json:"promoted,omitzero"`    // New was current in the store, for anybody to read
@@ -114,9 +113,10 @@ type run struct {
 	DeadAt      time.Time        `json:"dead_at,omitzero"`
 	RollBackAt  time.Time        `json:"roll_back_at,omitzero"` // decided; zero: not rolling back
 	BackTakes   time.Duration    `json:"back_takes,omitzero"`
-	Alarmed     bool             `json:"alarmed,omitzero"` // people know that the provider's deadline is near
-	Refused     time.Time        `json:"refused,omitzero"` // since when the accepting side refuses everything
-	Failing     time.Time        `json:"failing,omitzero"` // since when a deployment or its verification fails
+	Alarmed     bool             `json:"alarmed,omitzero"`  // people know that the provider's deadline is near
+	Refused     time.Time        `json:"refused,omitzero"`  // since when the accepting side refuses everything
+	GivenUp     int64            `json:"given_up,omitzero"` // a person says that this key is dead
+	Failing     time.Time        `json:"failing,omitzero"`  // since when a deployment or its verification fails
 	Timeline    []Moment         `json:"timeline,omitzero"`
 }
 
@@ -132,6 +132,7 @@ type attempt struct {
 	Listed   bool        `json:"listed,omitzero"` // Before was read
 	Chosen   bool        `json:"chosen,omitzero"` // the value was ours to choose, and is stored as Serial
 	Serial   int64       `json:"serial,omitzero"`
+	From     int64       `json:"from,omitzero"`     // the key that it was to be made from, where that can be done once
 	Manual   bool        `json:"manual,omitzero"`   // a person makes the key
 	Incident string      `json:"incident,omitzero"` // came while it was open: what it made is compromised too
 }

@@ -239,8 +239,8 @@ func (w *World) edit(what Trouble) {
 		w.prefers = rotation.VerbAdopt
 	}
 	w.tell("a person edits the store")
-	if m := w.provider.byValue(doc.Key(rotation.RoleCurrent).Secret); m != nil && !m.exists(time.Now()) {
-		w.oracle.handmade[m] = true // whoever reads the store has a dead key now
+	if m := w.provider.byValue(doc.Key(rotation.RoleCurrent).Secret); m != nil && (!m.exists(time.Now()) || !m.enabled(time.Now())) {
+		w.oracle.handmade[m] = true // whoever reads the store has a dead key now, or one that is switched off
 	}
 	w.oracle.byHand = true
 	w.vault.put(doc)

@@ -59,7 +59,7 @@ func issuing() []mutant {
 			continue
 		}
 		if a.Manual`},
-				{"settle.go", `	if !d.emergency() {
+				{"settle.go", `	if !d.emergency() || d.st.Run.Parts != d.reg.parts {
 		return nil
 	}
 	found`, `	if true {

@@ -12,7 +12,8 @@ func records() []mutant {
 			"a store that is newer than the journal stops everything; this acts on a record from before (C10)",
 			`plain/standard: .*the journal is`,
 			[]edit{
-				{"drift.go", `	case ours && s.Epoch > st.Epoch:`, `	case false && s.Epoch > st.Epoch:`},
+				{"drift.go", `	case st.Behind, ours && s.Epoch > st.Epoch:`, `	case false && s.Epoch > st.Epoch:`},
+				{"drift.go", `	unintended := ours && s.Epoch > st.StoreEpoch && !st.Writing`, `	unintended := false`},
 				{"drift.go", `	case ours && slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial > st.LastSerial }):`, `	case false && slices.ContainsFunc(doc.Keys, func(k StoredKey) bool { return k.Key.Serial > st.LastSerial }):`},
 			},
 		},
