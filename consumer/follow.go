@@ -141,5 +141,9 @@ func (h *Handle) note(err error) {
 		return
 	}
 	public := &rotation.Error{Credential: h.src.Credential, Err: err} // the text of err may hold anything
-	h.src.logger().Warn("consumer: no key from the store; the last one stays in use", "error", public.Error())
+	text := "consumer: no key from the store; the last one stays in use"
+	if h.Key().IsZero() {
+		text = "consumer: no key from the store yet"
+	}
+	h.src.logger().Warn(text, "error", public.Error())
 }

@@ -152,7 +152,18 @@ func TestFollowKeepsTheLastKeyWhileTheStoreFails(t *testing.T) {
 		require.Equal(t, 2, bytes.Count(log.Bytes(), []byte("level=WARN")), "one line for each row of failures: %s", &log)
 		require.Equal(t, 1, bytes.Count(log.Bytes(), []byte("level=INFO")), "%s", &log)
 		require.NotContains(t, log.String(), "hush")
+		require.Contains(t, log.String(), "the last one stays in use")
 	})
+}
+
+func TestFollowSaysThatThereIsNoKeyYet(t *testing.T) {
+	var log bytes.Buffer
+	_, err := consumer.Follow(t.Context(), consumer.Source{
+		Store: newStore(), Credential: credential, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.ErrorIs(t, err, rotation.ErrNotFound)
+	require.Contains(t, log.String(), "no key from the store yet")
+	require.NotContains(t, log.String(), "the last one")
 }
 
 func TestFollowLeavesACompromisedKey(t *testing.T) {

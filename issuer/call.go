@@ -31,9 +31,13 @@ import (
 //	429, 503                      is a RetryAt where the answer names a time, at most a day ahead
 //
 // A 429 is a refusal, so nothing was issued. 408, 409 and 425 do not say that: a 409 can be the answer to the repetition of
-// a request that had its effect. A 5xx, no answer, a redirect (none is followed), a 2xx answer that is larger than 1 MiB,
+// a request that had its effect. To a Revoke a 409 often means that the key has ended already, as 404 and 410 do: where your
+// provider means that, return nil for ErrConflict too. A 5xx, no answer, a redirect (none is followed), a 2xx answer that is larger than 1 MiB,
 // empty while out is not nil, or not what out can hold: all of these are ambiguous and match no sentinel. out may be partly
 // filled beside an error. What was never sent (ctx has ended, in does not marshal, no such URL) matches ErrNotIssued.
+//
+// The headers of the answer are not told. A list whose next page is named in a Link header cannot be read with Call: use
+// [REST], which follows them. Where the body or a number names the next page, call once for each, until there is none.
 //
 // A [secret.Value] in out takes the JSON string. One in in does not marshal: call Reveal.
 func Call(ctx context.Context, c *http.Client, method, url string, in, out any) error {

@@ -82,7 +82,7 @@ func (g *gateway) mint(name string) map[string]string {
 	g.made++
 	id := fmt.Sprintf("k%d", g.made)
 	g.keys[id] = map[string]any{"id": id, "name": name, "last_used_at": nil}
-	return map[string]string{"id": id, "token": "secret-of-" + id, "created": "2026-03-01T12:00:00Z"}
+	return map[string]string{"id": id, "token": "secret-of-" + id, "created": time.Now().UTC().Format(time.RFC3339)}
 }
 
 // byHand is a live key that somebody made on the provider's pages.

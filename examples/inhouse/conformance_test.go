@@ -4,10 +4,13 @@
 package inhouse_test
 
 import (
+	"context"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/handover-go/handover/examples/inhouse"
+	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
 	"github.com/handover-go/handover/verify"
 )
@@ -19,4 +22,16 @@ func TestIssuer(t *testing.T) {
 	made := inhouse.Issuer{URL: server.URL + "/keys", Admin: server.Client()}
 	probe := verify.Probe{URL: server.URL + "/whoami", Client: server.Client()}
 	rotationtest.IssuerSuite{Issuer: made, Verifier: probe}.Run(t)
+}
+
+// And does every rotation with it end well, whichever call fails and whenever the process dies? In CI leave Sample away.
+func TestIssuerThroughEveryFault(t *testing.T) {
+	rotationtest.Simulate(t, rotationtest.Simulation{
+		Sample: 6,
+		Issuer: func(context.Context, *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
+			client := &http.Client{Transport: direct{keyService(rotationtest.NewProvider())}}
+			made := inhouse.Issuer{URL: gateway + "/keys", Admin: client}
+			return made, verify.Probe{URL: gateway + "/whoami", Client: client}, nil
+		},
+	})
 }

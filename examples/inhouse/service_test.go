@@ -107,6 +107,7 @@ func TestNoPaymentIsRefusedWhileTheKeyRotates(t *testing.T) {
 		require.Equal(t, rotation.Rotated, st.Last.Outcome)
 		require.GreaterOrEqual(t, st.Last.RevokedAt.Sub(st.Last.DeployedAt), 48*time.Hour)
 		require.Equal(t, 2, keys.Calls("Issue"))
+		require.Empty(t, keys.Unmet(), "the answer that was to get lost did")
 		require.Equal(t, []string{service.key.Key().ID}, keys.Live(), "the old key is dead, and so is the lost one")
 	})
 }

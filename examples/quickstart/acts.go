@@ -143,7 +143,7 @@ func (s *stage) emergency(ctx context.Context, result *Result) error {
 		OutageMS: act.outage.Milliseconds(),
 		Incident: report.String(),
 	}
-	result.took[2] = act.took
+	result.took[2], result.foreseen = act.took, act.rejected
 	result.promise(waited == nil, "emergency: the rotator ends well: %v", waited)
 	result.promise(report.Done(), "emergency: the incident is closed")
 	result.promise(act.record.DeadlineMet, "emergency: the key is revoked in time")

@@ -71,7 +71,7 @@ func main() {
 func run(ctx context.Context, seed uint64, story io.Writer) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // it takes a good 20 s
 	defer cancel()
-	fmt.Fprintf(story, "seed %d\n", seed)
+	fmt.Fprintf(story, "seed %d\n\n%s", seed, legend)
 	s, err := newStage(ctx, seed, story)
 	if err != nil {
 		return Result{}, err

@@ -5,7 +5,9 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,8 +28,11 @@ func TestEveryPromiseIsKept(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three rotations in real time take a while")
 	}
-	result, err := run(t.Context(), 42, t.Output())
+	var story strings.Builder
+	result, err := run(t.Context(), 42, io.MultiWriter(&story, t.Output()))
 	require.NoError(t, err)
+	assert.Contains(t, story.String(), legend)
+	assert.Positive(t, result.foreseen)
 	assert.Empty(t, result.broken)
 	assert.True(t, result.Standard.Finished)
 	assert.NotEmpty(t, result.Standard.KilledAt)
@@ -36,6 +41,13 @@ func TestEveryPromiseIsKept(t *testing.T) {
 	assert.Zero(t, result.RollBack.Rejected)
 	assert.Contains(t, result.Emergency.Incident, "INC-2026-0042")
 	assert.Positive(t, result.Emergency.OutageMS, "somebody presents the leaked key until a moment after its death")
+}
+
+func TestTheTableTellsWhatWasForeseen(t *testing.T) {
+	var text strings.Builder
+	Result{Emergency: Emergency{Requests: 466, OutageMS: 165}, foreseen: 37}.table(&text)
+	assert.Regexp(t, `(?m)^emergency +466 +37 \(foreseen\) .*longest outage 165 ms$`, text.String())
+	assert.Contains(t, text.String(), outages)
 }
 
 func TestJSONHasTheDocumentedFields(t *testing.T) {

@@ -23,8 +23,9 @@ type Result struct {
 	RollBack  RollBack  `json:"rollback"`
 	Emergency Emergency `json:"emergency"`
 
-	took   [3]time.Duration
-	broken []string // promises
+	took     [3]time.Duration
+	foreseen int      // requests with the leaked key, refused: that is what an emergency is
+	broken   []string // promises
 }
 
 // Standard is the result of the first act. Rejected counts what the key service refused and what got lost before.
@@ -158,6 +159,18 @@ func timeline(w io.Writer, r rotation.Record, marks []rotation.Moment) {
 	}
 }
 
+// legend says how to read a timeline.
+const legend = `Each line of a timeline: seconds since the rotation began, the phase that it was in ("---": what happened to the rotator
+from outside), what happened. A key that "should be dead and is not proven so" is being watched, and revoked again, until it is:
+nothing is to be done.
+`
+
+// outages says why there are two figures.
+const outages = `
+The outage in the table is what the key service saw: from a service's first refused request to its next accepted one. The
+incident's is what the rotator can vouch for: from the revocation until it has seen the service work with the new key.
+`
+
 func indent(text string) string {
 	return "\n   " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n   ")
 }
@@ -170,9 +183,10 @@ func (r Result) table(w io.Writer) {
 		r.Standard.Requests, r.Standard.Rejected, r.took[0].Seconds(), r.Standard.Finished, r.Standard.KilledAt)
 	fmt.Fprintf(t, "roll-back\t%d\t%d\t%.1f s\trolled back: %v\n",
 		r.RollBack.Requests, r.RollBack.Rejected, r.took[1].Seconds(), r.RollBack.RolledBack)
-	fmt.Fprintf(t, "emergency\t%d\t(foreseen)\t%.1f s\trevoked %d ms after the confirmation; longest outage %d ms\n",
-		r.Emergency.Requests, r.took[2].Seconds(), r.Emergency.RevokeMS, r.Emergency.OutageMS)
+	fmt.Fprintf(t, "emergency\t%d\t%d (foreseen)\t%.1f s\trevoked %d ms after the confirmation; longest outage %d ms\n",
+		r.Emergency.Requests, r.foreseen, r.took[2].Seconds(), r.Emergency.RevokeMS, r.Emergency.OutageMS)
 	t.Flush()
+	fmt.Fprint(w, outages)
 	if len(r.broken) == 0 {
 		fmt.Fprintln(w, "\nEvery promise was kept.")
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/handover-go/handover/rotation"
 )
@@ -30,6 +31,9 @@ func listed(ctx context.Context, r *trial) error {
 	if err := r.listSane(ctx); err != nil {
 		return err
 	}
+	if err := r.listWhole(ctx, key); err != nil {
+		return err
+	}
 	if err := r.revoke(ctx, key); err != nil {
 		return err
 	}
@@ -41,6 +45,18 @@ func listed(ctx context.Context, r *trial) error {
 			}
 		}
 		return err
+	})
+}
+
+// listWhole asks for a list that cannot be fetched: an error, or every key nevertheless, but no list without them.
+func (r *trial) listWhole(ctx context.Context, key rotation.Key) error {
+	return within(ctx, r.Patience, func() error {
+		infos, can, err := r.list(ended(ctx))
+		if !can || err != nil || slices.ContainsFunc(infos, func(i rotation.KeyInfo) bool { return is(i, key) }) {
+			return nil
+		}
+		return fmt.Errorf("List under an ended context reports success without a live key (%s): where its error is "+
+			"swallowed, a key that is not listed counts as gone", key.ID)
 	})
 }
 

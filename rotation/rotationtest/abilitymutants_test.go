@@ -19,6 +19,7 @@ func mutantsOfList(add addMutant) {
 			return issuer{Provider: p, list: func(infos []rotation.KeyInfo) []rotation.KeyInfo { return f(p, infos) }}
 		})
 	}
+	add("List", "swallows its error", func(p *rotationtest.Provider) rotation.Issuer { return hushed{p} })
 	lists("empty", func(*rotationtest.Provider, []rotation.KeyInfo) []rotation.KeyInfo { return nil })
 	each := func(what string, change func(*rotation.KeyInfo)) {
 		lists(what, func(_ *rotationtest.Provider, infos []rotation.KeyInfo) []rotation.KeyInfo {
@@ -46,6 +47,17 @@ func mutantsOfList(add addMutant) {
 			return out
 		}
 	}())
+}
+
+// hushed lists nothing and says nothing where it cannot list.
+type hushed struct{ *rotationtest.Provider }
+
+func (h hushed) List(ctx context.Context) ([]rotation.KeyInfo, error) {
+	infos, err := h.Provider.List(ctx)
+	if err != nil {
+		return nil, nil
+	}
+	return infos, nil
 }
 
 func mutantsOfDisable(add addMutant) {

@@ -38,6 +38,9 @@ func NewConsumer(p *Provider) *Consumer {
 // Inject adds a fault. It panics for a method that the fake does not have.
 func (c *Consumer) Inject(f Fault) { c.script.inject("Consumer", consumerOps, f) }
 
+// Unmet returns the injected faults that no call has met so far, in the order in which they were injected.
+func (c *Consumer) Unmet() []Fault { return c.script.unmet() }
+
 // Calls returns how often op was called, faults included. It panics for a method that the fake does not have.
 func (c *Consumer) Calls(op string) int { return c.script.count("Consumer", consumerOps, op) }
 

@@ -14,7 +14,8 @@ import (
 )
 
 // Fault is one thing that goes wrong with a fake. Where several faults fit a call the first injected one counts. Err comes
-// back as it is, so that errors.Is works.
+// back as it is, so that errors.Is works. A fault that no call met is not an error by itself, though the test then tests less
+// than it says: Unmet of each fake returns those, and a test ends with require.Empty of it.
 type Fault struct {
 	Op    string        // required: the method, "Issue"
 	Call  int           // which call of Op, from 1, counted since the fake was made; zero: every one
@@ -53,6 +54,7 @@ func (e timeout) Is(target error) bool { return target == context.DeadlineExceed
 type script struct {
 	mu     sync.Mutex // guards the fields below
 	faults []Fault
+	met    []bool // of faults
 	calls  map[string]int
 }
 
@@ -64,7 +66,19 @@ func (s *script) inject(fake, ops string, f Fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = append(s.faults, f)
+	s.faults, s.met = append(s.faults, f), append(s.met, false)
+}
+
+func (s *script) unmet() []Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var left []Fault
+	for i, f := range s.faults {
+		if !s.met[i] {
+			left = append(left, f)
+		}
+	}
+	return left
 }
 
 func (s *script) count(fake, ops, op string) int {
@@ -89,8 +103,9 @@ func (s *script) next(op string) (Fault, bool) {
 		s.calls = make(map[string]int)
 	}
 	s.calls[op]++
-	for _, f := range s.faults {
+	for i, f := range s.faults {
 		if f.fits(op, s.calls[op], now) {
+			s.met[i] = true
 			return f, true
 		}
 	}

@@ -57,6 +57,36 @@ func TestTheFirstFaultThatFitsCounts(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
+func TestUnmetFaultsAreTold(t *testing.T) {
+	p := rotationtest.NewProvider()
+	c, s, j := rotationtest.NewConsumer(p), rotationtest.NewStore(), rotationtest.NewJournal()
+	ignore := func(_ any, err error) error { return err }
+	type fake interface {
+		Inject(f rotationtest.Fault)
+		Unmet() []rotationtest.Fault
+	}
+	for _, row := range []struct {
+		fake fake
+		op   string
+		call func() error
+	}{
+		{p, "List", func() error { return ignore(p.List(t.Context())) }},
+		{c, "Observe", func() error { return ignore(c.Observe(t.Context())) }},
+		{s, "Names", func() error { return ignore(s.Names(t.Context())) }},
+		{j, "Due", func() error { return ignore(j.Due(t.Context(), nil, time.Now(), 1)) }},
+	} {
+		assert.Empty(t, row.fake.Unmet(), row.op)
+		first, second := rotationtest.Fault{Op: row.op, Call: 1}, rotationtest.Fault{Op: row.op, Call: 2}
+		row.fake.Inject(first)
+		row.fake.Inject(second)
+		assert.Equal(t, []rotationtest.Fault{first, second}, row.fake.Unmet(), row.op)
+		require.Error(t, row.call())
+		assert.Equal(t, []rotationtest.Fault{second}, row.fake.Unmet(), row.op)
+		require.Error(t, row.call())
+		assert.Empty(t, row.fake.Unmet(), row.op)
+	}
+}
+
 func TestFaultByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, start := rotationtest.NewProvider(), time.Now()

@@ -23,7 +23,8 @@ import (
 // Where Issue says that a person has to act (rotation.ErrManual), nothing but that is proven and that its errors are silent.
 //
 // What is seen from outside is not everything: that no error carries the text of a provider's answer (I5) is for the
-// implementation's own tests, and so is a lost answer (I3).
+// implementation's own tests, and so is a lost answer (I3). Pages are not seen either: a List that reads only the first one
+// passes. Use an account with more keys than a page holds, or make the page small.
 type IssuerSuite struct {
 	Issuer   rotation.Issuer   // required
 	Verifier rotation.Verifier // required: asks the accepting side; without it revocation cannot be proven
@@ -88,7 +89,8 @@ func (s IssuerSuite) clauses() []clause {
 		},
 		{
 			"List", "A new key is listed within Patience and a revoked one is not, or as disabled; no secret is listed. A List that " +
-				"lags without saying so lets the engine issue a second key beside a lost one.", in(listed),
+				"lags without saying so lets the engine issue a second key beside a lost one, and one that cannot answer has to fail: " +
+				"without an error, what it leaves out is gone.", in(listed),
 		},
 		{
 			"Disable", "A disabled key is refused until it is enabled, and both can be repeated.", in(disabled),

@@ -218,6 +218,28 @@ func TestIssuerSuiteRejectsAVerifierThatAcceptsEverything(t *testing.T) {
 	requireClause(t, err, "I4")
 }
 
+// A Revoke that does nothing at all has no trouble with contexts, and the suite says so.
+func TestIssuerSuiteNamesARevokeThatDoesNothing(t *testing.T) {
+	p := rotationtest.NewProvider()
+	idle := issuer{Provider: p, revoke: func(context.Context, rotation.Key) error { return nil }}
+	err := rotationtest.IssuerSuite{Issuer: idle, Verifier: p}.Check(t.Context())
+	requireClause(t, err, "I4")
+	require.ErrorContains(t, err, "a revoked key (")
+	require.NotContains(t, err.Error(), "ended context")
+}
+
+// A list that was made without the context is as good as any.
+func TestIssuerSuiteTakesAListThatNeedsNoContext(t *testing.T) {
+	p := rotationtest.NewProvider()
+	require.NoError(t, rotationtest.IssuerSuite{Issuer: timeless{p}, Verifier: p}.Check(t.Context()))
+}
+
+type timeless struct{ *rotationtest.Provider }
+
+func (l timeless) List(ctx context.Context) ([]rotation.KeyInfo, error) {
+	return l.Provider.List(context.WithoutCancel(ctx))
+}
+
 func TestIssuerSuiteTakesNoOutageForAProof(t *testing.T) {
 	p := rotationtest.NewProvider()
 	down := rotation.VerifierFunc(func(ctx context.Context, key rotation.Key) error {

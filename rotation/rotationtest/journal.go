@@ -34,6 +34,9 @@ func NewJournal() *Journal {
 // Inject adds a fault. It panics for a method that the fake does not have.
 func (j *Journal) Inject(f Fault) { j.script.inject("Journal", journalOps, f) }
 
+// Unmet returns the injected faults that no call has met so far, in the order in which they were injected.
+func (j *Journal) Unmet() []Fault { return j.script.unmet() }
+
 // Calls returns how often op was called, faults included. It panics for a method that the fake does not have.
 func (j *Journal) Calls(op string) int { return j.script.count("Journal", journalOps, op) }
 

@@ -111,7 +111,9 @@ func NewProvider() *Provider {
 }
 
 // Mint returns a live key, as if a person had made it: it has no name, is accepted and listed at once, and Traits.MaxKeys
-// does not stop it.
+// does not stop it. Its IssuedAt is now. Put into a store as it is, the key is as old as the test: nothing is due before its
+// Credential's MaxAge has passed, and a soak test of some days sees no rotation at all. Leave IssuedAt away, which makes the
+// key due at once, or call Rotate; and assert that Status.Last is not nil.
 func (p *Provider) Mint() rotation.Key {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,6 +148,9 @@ func (p *Provider) Presented() rotation.Key {
 
 // Inject adds a fault. It panics for a method that the fake does not have.
 func (p *Provider) Inject(f Fault) { p.script.inject("Provider", providerOps, f) }
+
+// Unmet returns the injected faults that no call has met so far, in the order in which they were injected.
+func (p *Provider) Unmet() []Fault { return p.script.unmet() }
 
 // Calls returns how often op was called, faults included. It panics for a method that the fake does not have.
 func (p *Provider) Calls(op string) int { return p.script.count("Provider", providerOps, op) }

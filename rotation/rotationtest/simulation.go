@@ -34,8 +34,9 @@ type Simulation struct {
 	// for the network. Times are then short (both keys live for a tenth of a second), and schedules few and four at a time.
 	RealClock bool
 
-	// Sample is how many schedules of each kind are run besides the one without a fault, spread over all that there are. Zero: all of
-	// them, or 12 with RealClock. With -short there are 3 at most.
+	// Sample is how many schedules of each kind are run besides the one without a fault, spread over all that there are; the two in
+	// which a key was issued and nobody was told are always run. Zero: all of them, or 12 with RealClock. With -short there are 3 at
+	// most. A sample can miss what all of them would find: in CI leave it 0, and leave -short away.
 	Sample int
 
 	CallTimeout time.Duration // with RealClock: of one call, and how far clocks may differ; zero: 250 ms
@@ -85,11 +86,11 @@ type Presenter struct {
 // Where the issuer's Traits leave a kind of rotation to people, it is skipped: a roll-back where the old key ends by itself, and
 // all of them where a second Issue ends every key (Traits.NoReplay).
 //
-// It runs in a synctest bubble, about a thousand schedules of some ten milliseconds each; parts that claim long times, or take
-// them, make it more. With Simulation.RealClock it runs 65 of them, which take less than a minute where the servers answer at
-// once. A schedule makes two or three keys, revokes them in the end, and asks the accepting side about them hundreds of times.
-// Use an account where that does no harm, and in which nobody else makes keys meanwhile. What it stored it takes away again; a
-// journal keeps its entries.
+// It runs in a synctest bubble, about a thousand schedules, which take up to a minute where the parts are in memory or behind an
+// HTTP handler in memory; parts that claim long times, or take them, make it more. With -short a few of each kind are run. With
+// Simulation.RealClock it runs 65 of them, which take less than a minute where the servers answer at once. A schedule makes two or
+// three keys, revokes them in the end, and asks the accepting side about them hundreds of times. Use an account where that does no
+// harm, and in which nobody else makes keys meanwhile. What it stored it takes away again; a journal keeps its entries.
 func Simulate(t *testing.T, s Simulation) {
 	t.Helper()
 	if err := s.Validate(); err != nil {

@@ -156,6 +156,21 @@ func TestSimulateRealClock(t *testing.T) {
 	rotationtest.Simulate(t, s)
 }
 
+// What goes wrong only after a lost answer is found by the smallest sample.
+func TestSimulateSampleHasTheLostAnswer(t *testing.T) {
+	s := simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+		return issuer{Provider: p, issue: func(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+			req.Name = "key of " + req.Credential
+			return p.Issue(ctx, req)
+		}}, p
+	})
+	s.Sample = 1
+	found := s.Violations(t)
+	require.NotEmpty(t, found)
+	require.ErrorContains(t, found[0], "Issue")
+	require.NotContains(t, found[0].Error(), "no fault")
+}
+
 // After a lost answer such a provider is left to people.
 func TestSimulateLeavesOut(t *testing.T) {
 	require.Empty(t, behaving(rotation.Traits{NoReplay: true}).Violations(t))

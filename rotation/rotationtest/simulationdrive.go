@@ -246,7 +246,7 @@ func (u *universe) assist(ctx context.Context, p *process, st rotation.Status) {
 		case slices.Contains(n.Verbs, rotation.VerbAttest) && !settles && u.movedOn(ctx, n.Name):
 			answer(n.ID, rotation.VerbAttest, "")
 		case !slices.Contains(n.Verbs, rotation.VerbSettle):
-		case strings.HasSuffix(n.ID, "/"+string(rotation.AmbiguousIssue)):
+		case strings.Contains(n.ID, "/lost/"): // what became of an attempt
 			answer(n.ID, rotation.VerbSettle, u.whatWasMade(ctx, n.Text))
 		case u.onlyCurrentLives(ctx):
 			answer(n.ID, rotation.VerbSettle, "")

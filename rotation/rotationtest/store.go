@@ -39,6 +39,9 @@ func NewStore() *Store {
 // Inject adds a fault. It panics for a method that the fake does not have.
 func (s *Store) Inject(f Fault) { s.script.inject("Store", storeOps, f) }
 
+// Unmet returns the injected faults that no call has met so far, in the order in which they were injected.
+func (s *Store) Unmet() []Fault { return s.script.unmet() }
+
 // Calls returns how often op was called, faults included. It panics for a method that the fake does not have.
 func (s *Store) Calls(op string) int { return s.script.count("Store", storeOps, op) }
 
