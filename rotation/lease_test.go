@@ -15,51 +15,57 @@ import (
 	"github.com/handover-go/handover/rotation/rotationtest"
 )
 
-// sluggish is a journal whose Save answers late while slow says so, and which knows when the last one that did began.
+// sluggish is a journal some of whose saves answer late; asked is when the last one began that has been answered.
 type sluggish struct {
 	*rotationtest.Journal
-	slow  func() bool
-	began *time.Time
+	slow  func(save int) bool
+	asked *time.Time
 }
 
 func (s sluggish) Save(ctx context.Context, e rotation.Entry) error {
-	began := time.Now()
+	asked := time.Now()
 	err := s.Journal.Save(ctx, e)
-	if s.slow() {
+	if s.slow(s.Calls("Save")) {
 		time.Sleep(8 * time.Second)
 	}
-	*s.began = began
+	*s.asked = asked
 	return err
 }
 
 // The journal answers when most of the lease has passed, which began when it was asked. Naive: an effect is begun under what is
 // left of it, and is still under way when somebody else drives.
 func TestLateAnswerOfTheJournalLeavesNoTimeForAnEffect(t *testing.T) {
-	for what, always := range map[string]bool{"once": false, "always": true} {
-		t.Run(what, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				w := newBrief(t, 1)
-				w.cfg.Lease, w.cfg.CallTimeout = 15*time.Second, 10*time.Second
-				var began time.Time
-				saves, late := 0, false
-				w.cfg.Journal = sluggish{w.journal, func() bool {
-					saves++
-					late = late || w.journal.Calls("Save") > 3
-					return always && late || !always && saves%3 == 0
-				}, &began}
-				w.cred.Issuer = calling{w.provider, func(string) {
-					assert.LessOrEqual(t, time.Since(began)+w.cfg.CallTimeout, w.cfg.Lease, "the call can outlast the lease")
-				}}
-				r := w.rotator()
-				_, err := r.Rotate(t.Context(), name, rotation.Trigger{})
-				if always {
-					require.ErrorContains(t, err, "too slow to keep the lease")
-					require.Zero(t, w.provider.Calls("Issue"))
-					return
-				}
-				require.NoError(t, err)
-				require.Equal(t, rotation.Rotated, w.ends(r).Last.Outcome)
-			})
-		})
+	rotated := func(t *testing.T, slow func(save int) bool) (*world, error) {
+		w := newBrief(t, 1)
+		w.cfg.Lease, w.cfg.CallTimeout = 15*time.Second, 10*time.Second
+		asked := time.Now()
+		w.cfg.Journal = sluggish{w.journal, slow, &asked}
+		inTime := func(op string) {
+			assert.Less(t, time.Since(asked)+w.cfg.CallTimeout, w.cfg.Lease, "%s can outlast the lease", op)
+		}
+		w.cred.Issuer = calling{w.provider, inTime}
+		w.cred.Consumers[0].Consumer = consuming{w.consumers[0], func(op string) {
+			if op == "Deploy" {
+				inTime(op)
+			}
+		}}
+		_, err := w.rotator().Rotate(t.Context(), name, rotation.Trigger{})
+		return w, err
 	}
+	t.Run("one", func(t *testing.T) {
+		for late := range 12 {
+			bubble(t, func(t *testing.T) {
+				w, err := rotated(t, func(save int) bool { return save == late })
+				require.NoError(t, err)
+				require.True(t, w.consumers[0].Key().Equal(w.current()))
+			})
+		}
+	})
+	t.Run("all", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w, err := rotated(t, func(save int) bool { return save > 3 })
+			require.ErrorContains(t, err, "too slow to keep the lease")
+			require.Zero(t, w.provider.Calls("Issue"))
+		})
+	})
 }
