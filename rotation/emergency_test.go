@@ -338,3 +338,109 @@ func TestDebtKeepsItsReason(t *testing.T) {
 		require.NotNil(t, told.first(func(e rotation.Event) bool { return e.Kind == rotation.EventDebt }))
 	})
 }
+
+// A chosen value leaks while the call that sets it is on its way, and it is all that the incident names, or the current key too.
+// Naive: it is refused, so it is believed dead, and then the call lands; or the same value is set again.
+func TestChosenValueLeaksOnItsWay(t *testing.T) {
+	for what, both := range map[string]bool{"it lands": false, "it never lands, and the current key leaked too": true} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newBrief(t, 1)
+				w.cred.Issuer = choosing{w.provider, func(req rotation.IssueRequest) error {
+					if w.provider.Calls("Issue") != 1 {
+						return nil
+					}
+					if !both {
+						time.AfterFunc(5*time.Second, func() { _, _ = w.provider.Issue(context.Background(), req) })
+					}
+					w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 2})
+					_, err := w.provider.Issue(context.Background(), req)
+					return err
+				}}
+				r := w.rotator()
+				w.rotate(r)
+				w.ends(r)
+				before := w.current()
+				w.rotate(r)
+				chosen := w.versions().Key(rotation.RolePending)
+				require.False(t, chosen.Secret.IsZero())
+				in := rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, Value: chosen.Secret}}}
+				if both {
+					in.Keys = append(in.Keys, rotation.Leak{Credential: name, KeyID: before.ID})
+					time.Sleep(time.Minute) // nothing can land any more
+				}
+				_, _ = r.Emergency(t.Context(), in)
+				accepted := 0
+				for range 60 {
+					st := w.paces(r, time.Second)
+					if w.provider.Verify(t.Context(), chosen) == nil {
+						require.NotNil(t, st.Open, "it was believed dead, and is not")
+						accepted++
+					}
+				}
+				st := w.ends(r)
+				require.LessOrEqual(t, accepted, 30, "it lived for longer than it took to see that it had landed")
+				require.Equal(t, rotation.Rotated, st.Last.Outcome, "%s", st.Last)
+				require.ErrorIs(t, w.provider.Verify(t.Context(), chosen), rotation.ErrRejected)
+				require.Equal(t, both, w.current().ID != before.ID, "%s", st.Last)
+				require.Equal(t, []string{w.current().ID}, w.provider.Live())
+				require.Empty(t, st.Debts)
+			})
+		})
+	}
+}
+
+// An incident names the id of a key whose answer of Issue was lost. Naive: the key is known twice, once by its id and once by its
+// try, and the emergency waits for ever for the other one.
+func TestLeakedIDIsThatOfALostAnswer(t *testing.T) {
+	for what, in := range map[string]rotation.Incident{
+		"with the credential":  {Credentials: []string{name}},
+		"with the current key": {},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newBrief(t, 1)
+				r := w.rotator()
+				w.rotate(r)
+				w.ends(r)
+				before := w.current().ID
+				w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 2, After: true})
+				w.rotate(r)
+				lost := slices.DeleteFunc(w.provider.Live(), func(id string) bool { return id == before })[0]
+				time.Sleep(10 * time.Minute)
+				in.Reference, in.Keys = "INC-1", []rotation.Leak{{Credential: name, KeyID: lost}}
+				if in.Credentials == nil {
+					in.Keys = append(in.Keys, rotation.Leak{Credential: name, KeyID: before})
+				}
+				_, _ = r.Emergency(t.Context(), in)
+				st := w.paces(r, time.Hour)
+				require.Nil(t, st.Open, "%s %+v", st.Open, st.Needs)
+				require.Empty(t, st.Debts)
+				require.NotContains(t, []string{before, lost}, w.current().ID)
+				require.Equal(t, []string{w.current().ID}, w.provider.Live())
+				require.NotContains(t, st.Last.String(), "never seen")
+			})
+		})
+	}
+}
+
+// An incident comes upon a lost answer of Issue, and the store is down. Naive: what the try made is looked for once the store
+// answers, and lives until then.
+func TestLostTryDiesWhileTheStoreIsDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})
+		r := w.rotator()
+		w.rotate(r)
+		require.Len(t, w.provider.Live(), 2)
+		w.store.Inject(rotationtest.Fault{Op: "Load", Until: time.Now().Add(time.Hour)})
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+		st := w.paces(r, 5*time.Minute)
+		require.NotNil(t, st.Open)
+		require.Empty(t, w.provider.Live())
+		w.paces(r, time.Hour)
+		st = w.ends(r)
+		require.Equal(t, rotation.Rotated, st.Last.Outcome)
+		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+	})
+}

@@ -194,3 +194,32 @@ func TestAdoptWhileAChosenValueIsOnItsWay(t *testing.T) {
 		})
 	}
 }
+
+// The store comes back from a backup that is older than the new key, and the roll-back cannot go on at once. Naive: at the next look
+// the store's stamp is newer than what the record has forgotten of it, and the journal is said to be behind.
+func TestRestoredStoreIsNotAheadOfTheJournal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		r := w.rotator()
+		w.rotate(r)
+		w.ends(r)
+		backup := w.versions()
+		w.rotate(r)
+		require.Equal(t, rotation.PhaseSoak, w.paces(r, 10*time.Minute).Open.Phase)
+		backup.Revision = w.versions().Revision
+		require.NoError(t, w.store.Save(t.Context(), name, backup))
+		w.provider.Inject(rotationtest.Fault{Op: "Verify", Until: time.Now().Add(5 * time.Minute)})
+		for range 60 {
+			st, err := r.Advance(t.Context(), name)
+			require.NotErrorIs(t, err, rotation.JournalBehind)
+			require.NotContains(t, verbs(st), rotation.VerbAdopt)
+			time.Sleep(time.Minute)
+		}
+		st := w.ends(r)
+		require.Equal(t, rotation.RolledBack, st.Last.Outcome, "%s", st.Last)
+		require.Equal(t, backup.Key(rotation.RoleCurrent).ID, w.current().ID)
+		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+		require.True(t, w.consumers[0].Key().Equal(w.current()))
+		require.Empty(t, st.Debts)
+	})
+}

@@ -5,6 +5,7 @@ package rotation_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
+	"github.com/handover-go/handover/secret"
 )
 
 // An answer of Issue was lost, and nothing lists what became of it.
@@ -201,5 +203,72 @@ func TestLostAnswersThatMadeNothingNeedNobody(t *testing.T) {
 		st := w.ends(r)
 		require.Equal(t, rotation.Rotated, st.Last.Outcome)
 		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+	})
+}
+
+// The answer of Issue was lost at a provider that makes one key from another, and a person who hands one over mistypes it. Naive:
+// that is a key of no use, another one is made, and the one that everybody uses ends with its family.
+func TestMistypedSupplyFreesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.provider.Traits.NoReplay = true
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})
+		r := w.rotator()
+		w.rotate(r)
+		w.paces(r, time.Hour)
+		live := w.provider.Live()
+		require.Len(t, live, 2)
+		_, err := r.Supply(t.Context(), name, rotation.Key{ID: "typo", Secret: secret.Random(20)})
+		require.ErrorIs(t, err, rotation.NewKeyRejected)
+		st := w.paces(r, 2*time.Hour)
+		require.Equal(t, 1, w.provider.Calls("Issue"), "%s", st.Open)
+		require.Equal(t, live, w.provider.Live())
+		require.ErrorIs(t, st.Open.Problem, rotation.AmbiguousIssue)
+		require.ErrorContains(t, st.Open.Problem, "asking again")
+
+		_, err = r.Supply(t.Context(), name, w.provider.Mint())
+		require.NoError(t, err)
+		st = w.paces(r, 3*time.Hour)
+		w.does(r, rotation.Answer{Need: asked(t, st, rotation.VerbSettle).ID, Verb: rotation.VerbSettle, KeyID: live[1]}) // it was made
+		require.Equal(t, rotation.Rotated, w.ends(r).Last.Outcome)
+		require.Equal(t, 1, w.provider.Calls("Issue"))
+		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+		require.True(t, w.consumers[0].Key().Equal(w.current()))
+	})
+}
+
+// Two answers of Issue were lost, the first before an incident and the second after it. Naive: one question stands for both, so
+// that "none" about the second is taken of the first, and the key that leaked lives on.
+func TestEachLostAnswerIsItsOwnQuestion(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newBrief(t, 1, unseen)
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, After: true})
+		w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 2})
+		r := w.rotator()
+		w.rotate(r)
+		lost := slices.DeleteFunc(w.provider.Live(), func(id string) bool { return id == w.seeded.ID })
+		require.Len(t, lost, 1)
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{name}})
+		question := func(n string) string {
+			for range 60 { // the one that blocks is not always seen in the same Advance
+				for _, need := range w.paces(r, time.Second).Needs {
+					if strings.HasSuffix(need.ID, "/lost/"+n) {
+						require.Contains(t, need.Verbs, rotation.VerbSettle)
+						return need.ID
+					}
+				}
+			}
+			return ""
+		}
+		time.Sleep(5 * time.Minute)
+		require.NotEmpty(t, question("1"))
+		_, _ = w.says(r, rotation.Answer{Need: question("2"), Verb: rotation.VerbSettle}) // none
+		w.paces(r, 5*time.Minute)
+		require.Empty(t, question("2"), "it was answered")
+		require.Contains(t, w.provider.Live(), lost[0], "nobody has said what it is")
+		_, _ = w.says(r, rotation.Answer{Need: question("1"), Verb: rotation.VerbSettle, KeyID: lost[0]})
+		w.paces(r, 5*time.Minute)
+		require.NotContains(t, w.provider.Live(), lost[0])
+		require.Empty(t, question("1"))
 	})
 }
