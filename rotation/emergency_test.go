@@ -346,7 +346,9 @@ func TestChosenValueLeaksOnItsWay(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := newBrief(t, 1)
+				var set []rotation.Key
 				w.cred.Issuer = choosing{w.provider, func(req rotation.IssueRequest) error {
+					set = append(set, req.Chosen)
 					if w.provider.Calls("Issue") != 1 {
 						return nil
 					}
@@ -382,6 +384,8 @@ func TestChosenValueLeaksOnItsWay(t *testing.T) {
 				require.LessOrEqual(t, accepted, 30, "it lived for longer than it took to see that it had landed")
 				require.Equal(t, rotation.Rotated, st.Last.Outcome, "%s", st.Last)
 				require.ErrorIs(t, w.provider.Verify(t.Context(), chosen), rotation.ErrRejected)
+				set = slices.DeleteFunc(set, func(k rotation.Key) bool { return !k.Secret.Equal(chosen.Secret) })
+				require.Len(t, set, 1, "it was set again")
 				require.Equal(t, both, w.current().ID != before.ID, "%s", st.Last)
 				require.Equal(t, []string{w.current().ID}, w.provider.Live())
 				require.Empty(t, st.Debts)
