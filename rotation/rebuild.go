@@ -118,6 +118,9 @@ func (d *drive) takeStored(before []*keyState) (map[Role]*keyState, []*keyState)
 
 // isStored reports whether a record is about a stored key, by what its provider says of it.
 func (k *keyState) isStored(stored StoredKey) bool {
+	if k.Key.ID == "" && k.Key.Name != "" && k.Key.Name == stored.Key.Name {
+		return true // a chosen value, as it was before its provider had answered
+	}
 	return k.Key.ID == stored.Key.ID && k.Key.Name == stored.Key.Name && k.Key.IssuedAt.Equal(stored.Key.IssuedAt) &&
 		(k.Key.ID != "" || k.Key.Name != "")
 }

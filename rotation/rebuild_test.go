@@ -77,6 +77,7 @@ func TestRebuildKeepsAChosenValue(t *testing.T) {
 				time.Sleep(time.Hour)
 				st := w.adopts(w.rotator())
 				require.Nil(t, st.Open, "%s", st.Open)
+				require.Empty(t, st.Debts)
 				require.Equal(t, current, w.current().ID)
 				require.Equal(t, []string{current}, w.provider.Live())
 			})
