@@ -129,7 +129,7 @@ func (o *oracle) nothingLost(why string) {
 		if m.foreign || m.first || !m.exists(time.Now()) || w.vault.has(m) || o.named(m) || w.setting.Untagged {
 			continue
 		}
-		if st := w.stands; o.lateDone(opIssue) && st.Open == nil {
+		if st := w.stands; o.lateDone(opIssue) && (st.Open == nil || time.Since(m.since) < time.Minute) { // it may be ending
 			continue
 		}
 		o.broken("law 2", "%s was minted, is not in the store, and no record names it (%s)", m.key.ID, why)
@@ -157,6 +157,9 @@ func (o *oracle) emergencyFirst() {
 		if unknown {
 			o.compromised[m] = time.Now()
 			continue
+		}
+		if o.w.met > 1 && time.Since(o.w.troubled) < emergencyLimit+restart {
+			continue // both processes may be dead: whoever is started next sends it
 		}
 		if _, sent := o.sent[m]; !sent && m.exists(time.Now()) && time.Since(at) > emergencyLimit && !o.handmade[m] {
 			o.broken("law 7", "%s is compromised, and nobody tried to revoke it within %v", m.key.ID, emergencyLimit)

@@ -310,7 +310,7 @@ func (w *World) verdict(s Script) {
 	for _, m := range p.live() {
 		switch {
 		case m.foreign, m == current, m.first && !o.recorded(m):
-		case o.lateDone(opIssue) && (w.setting.Untagged || m.since.After(w.last.Last.EndedAt)), o.lateDone(opEnable), o.tampered:
+		case o.lateDone(opIssue) && (w.setting.Untagged || m.since.After(w.last.Last.EndedAt.Add(-time.Minute))), o.lateDone(opEnable), o.tampered:
 		default:
 			o.broken("law 2", "at the end %s is alive, and nobody knows", m.key.ID)
 		}
