@@ -109,8 +109,8 @@ func (x *Explorer) begin() {
 	}
 }
 
-// fresh are the faults that can be added to a run after those that it has met, the second ones each in a state where it was not
-// tried yet.
+// fresh are the faults that can be added to a run after those that it has met: a first one at every effect, and at reads, as a
+// second one everywhere, in a state where it was not tried yet.
 func (x *Explorer) fresh(r *Result) []Fault {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -133,7 +133,7 @@ func (x *Explorer) fresh(r *Result) []Fault {
 				continue
 			}
 			v := visit{s.State, s.label, trouble}
-			if x.tried[v] && len(r.Schedule) > 0 { // one fault is tried at every call
+			if x.tried[v] && (len(r.Schedule) > 0 || !s.Op.effect()) { // one fault is tried at every effect
 				x.pruned.Add(1)
 				continue
 			}

@@ -20,7 +20,7 @@ var (
 	inScript  = flag.String("sim.script", "standard", "the script of -sim.replay")
 	pairs     = flag.Bool("sim.pairs", false, "every pair of faults in effects, after pruning")
 	part      = flag.String("sim.part", "1/1", "the k-th of n parts of -sim.pairs: each part prunes for itself")
-	seconds   = flag.Int("sim.seconds", 5, "how long to run random schedules")
+	seconds   = flag.Int("sim.seconds", 4, "how long to run random schedules")
 	seed      = flag.Uint64("sim.seed", 1, "of random schedules; 0: another one each time")
 	meddling  = flag.Int("sim.meddle", 60, "one in so many interventions; 1: all of them")
 	logs      = flag.Bool("sim.logs", false, "traces with what the engine logs")
@@ -62,7 +62,7 @@ func TestSinglesElsewhere(t *testing.T) {
 	}
 }
 
-const elsewhere = 200 // one in so many faults
+const elsewhere = 300 // one in so many faults
 
 // Between any two steps somebody does something to the world: a part of it.
 func TestInterventions(t *testing.T) {
@@ -96,7 +96,7 @@ func TestPairs(t *testing.T) {
 		if sample > 1 {
 			t.Skip("only without the race detector")
 		}
-		k, n = 1, 400
+		k, n = 1, 800
 	}
 	for _, sc := range Scripts()[:3] {
 		t.Run(sc.Name, func(t *testing.T) {
