@@ -66,6 +66,9 @@ func TestFound(t *testing.T) {
 			"a save whose answer came late is taken for a lease that has just been renewed",
 			"plain", "roll-back", "save journal#40 lags; save journal#41 stalls",
 		}, {
+			"what an emergency left in a slot is waited for although the slot has a new key",
+			"ids that come back", "roll-back", "revoke slot-b/2#1 emergency of the old key",
+		}, {
 			"the value of the first consumer's new key is lost, and both slots are taken",
 			"two slots, chosen values", "roll-back of a canary", "save journal#35 the values beside the current one are lost",
 		}, {
