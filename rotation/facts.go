@@ -22,7 +22,7 @@ type facts struct {
 	Accepted  error            // what the accepting side says of the target
 	Usage     map[int64]*Usage // of each victim; nil where the issuer reports no use
 	Gone      map[int64]bool   // the victims that a list does not show any more
-	Refused   map[int64]bool   // the victims that are dead already, asked only where there is nothing left to protect
+	Refused   map[int64]bool   // the victims that are dead already, asked where nothing is left to protect, or their slot has a live key
 }
 
 // sight is what was seen of one consumer.
@@ -57,7 +57,7 @@ func (d *drive) observe() (*facts, error) {
 	revived := false
 	for _, victim := range d.st.victims() {
 		f.Gone[victim.Key.Serial] = listed && !slices.ContainsFunc(keys, func(k KeyInfo) bool { return k.Key.ID == victim.Key.ID })
-		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {
+		if key := d.whole(victim); (run.NoOverlap || d.heldByLive(victim.Key)) && !key.Secret.IsZero() { // figures of a slot tell nothing
 			err := d.verify(key)
 			f.Refused[victim.Key.Serial] = errors.Is(err, ErrRejected)
 			revived = revived || err == nil && !d.reg.Traits.KillsOld

@@ -158,12 +158,13 @@ func (d *drive) heldByLive(key Key) bool {
 	})
 }
 
-// supersede settles what a slot held that was given a new key: its old values died with that. A victim of the open rotation is
-// proven dead as any other.
+// supersede settles the debts of a slot that was given a new key: its old values died with that.
 func (d *drive) supersede(key Key) {
-	for _, k := range d.st.Keys {
-		owed := !k.DebtSince.IsZero() || !slices.Contains(d.st.Run.Victims, k.Key.Serial)
-		if key.ID != "" && k.Key.ID == key.ID && k.Key.Serial != key.Serial && k.DeadAt.IsZero() && owed {
+	if key.ID == "" {
+		return
+	}
+	for _, k := range d.st.debts() {
+		if k.Key.ID == key.ID && k.Key.Serial != key.Serial {
 			k.DeadAt, k.Proof = time.Now(), "replaced in its slot by "+key.String()
 		}
 	}
