@@ -57,7 +57,8 @@ func (d *drive) observe() (*facts, error) {
 	revived := false
 	for _, victim := range d.st.victims() {
 		f.Gone[victim.Key.Serial] = listed && !slices.ContainsFunc(keys, func(k KeyInfo) bool { return k.Key.ID == victim.Key.ID })
-		if key := d.whole(victim); (run.NoOverlap || d.heldByLive(victim.Key)) && !key.Secret.IsZero() { // figures of a slot tell nothing
+		// A slot's figures are those of the key that lives in it: what it held before can only be asked.
+		if key := d.whole(victim); (run.NoOverlap || d.heldByLive(victim.Key)) && !key.Secret.IsZero() {
 			err := d.verify(key)
 			f.Refused[victim.Key.Serial] = errors.Is(err, ErrRejected)
 			revived = revived || err == nil && !d.reg.Traits.KillsOld

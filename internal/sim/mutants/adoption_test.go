@@ -113,7 +113,7 @@ func adoption() []mutant {
 			"our own probes are uses",
 			"the old key is never presented by this library while it soaks: it would never be quiet (C11)",
 			"",
-			[]edit{{"facts.go", `		if key := d.whole(victim); run.NoOverlap && !key.Secret.IsZero() {`, `		if key := d.whole(victim); !key.Secret.IsZero() {`}},
+			[]edit{{"facts.go", `		if key := d.whole(victim); (run.NoOverlap || d.heldByLive(victim.Key)) && !key.Secret.IsZero() {`, `		if key := d.whole(victim); !key.Secret.IsZero() {`}},
 		},
 		{
 			"the key that stays may be dead",
