@@ -345,28 +345,28 @@ func TestSinksOfAnotherProcess(t *testing.T) {
 	})
 }
 
+// overflowing is a rotator that kept more events for a sink than its record holds: the sink takes none until its trouble ends.
+func (w *world) overflowing() (*gazette, *rotation.Rotator) {
+	sink := &gazette{name: "zombie", trouble: func(int) error { return errSink }}
+	w.cfg.Sinks = []rotation.Sink{sink}
+	r := w.rotator()
+	w.busyDays(r, 250)
+	return sink, r
+}
+
 // An entry of the overflow was damaged. Naive: it is older than everything else, so nothing is ever delivered again.
 func TestADamagedOverflowIsPassedOver(t *testing.T) {
 	for what, damaged := range map[string]int{"the oldest": 0, "one in between": 1} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newBrief(t, 1)
-				dead := true
-				sink := &gazette{name: "zombie", trouble: func(int) error {
-					if dead {
-						return errSink
-					}
-					return nil
-				}}
-				w.cfg.Sinks = []rotation.Sink{sink}
-				r := w.rotator()
-				w.busyDays(r, 250)
+				sink, r := w.overflowing()
 				e, err := w.journal.Load(t.Context(), overflows()[damaged])
 				require.NoError(t, err)
 				require.NotZero(t, e.Revision)
 				e.Data = []byte("{damaged")
 				require.NoError(t, w.journal.Save(t.Context(), e))
-				dead = false
+				sink.trouble = nil
 				w.paces(r, time.Hour)
 				all := sink.all()
 				lost := 0
@@ -387,16 +387,7 @@ func TestADamagedOverflowIsPassedOver(t *testing.T) {
 func TestANewerOverflowIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrief(t, 1)
-		dead := true
-		sink := &gazette{name: "zombie", trouble: func(int) error {
-			if dead {
-				return errSink
-			}
-			return nil
-		}}
-		w.cfg.Sinks = []rotation.Sink{sink}
-		r := w.rotator()
-		w.busyDays(r, 250)
+		sink, r := w.overflowing()
 		put := func(data []byte) []byte {
 			e, err := w.journal.Load(t.Context(), overflows()[0])
 			require.NoError(t, err)
@@ -406,7 +397,7 @@ func TestANewerOverflowIsWaitedFor(t *testing.T) {
 			return was
 		}
 		readable := put([]byte(`{"schema":2,"events":{}}`))
-		dead = false
+		sink.trouble = nil
 		w.paces(r, time.Hour)
 		require.Empty(t, sink.all(), "none of the younger ones came first")
 		put(readable)
