@@ -55,7 +55,7 @@ func (d *drive) finish() error {
 			d.owe(victim, &Error{Evidence: "it is not proven dead"})
 		}
 	}
-	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.DeadAtOr(time.Now()))}); err != nil {
+	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.deadAtOr(time.Now()))}); err != nil {
 		return err
 	}
 	d.close(run.outcome())
@@ -85,8 +85,8 @@ func (d *drive) census() error {
 	return nil
 }
 
-// DeadAtOr is the time of the proof, or now where nothing had to die.
-func (r *run) DeadAtOr(now time.Time) time.Time {
+// deadAtOr is the time of the proof, or now where nothing had to die.
+func (r *run) deadAtOr(now time.Time) time.Time {
 	if r.DeadAt.IsZero() {
 		return now
 	}

@@ -59,11 +59,11 @@ func writing() []mutant {
 			"a label goes before its record; this forgets the dead key and then takes its value out of the store",
 			"",
 			[]edit{
-				{"finish.go", `	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.DeadAtOr(time.Now()))}); err != nil {
+				{"finish.go", `	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.deadAtOr(time.Now()))}); err != nil {
 		return err
 	}
 	d.close(run.outcome())`, `	d.close(run.outcome())
-	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.DeadAtOr(time.Now()))}); err != nil {
+	if err := d.project(map[string]string{"rotation_verified_at": timeText(run.deadAtOr(time.Now()))}); err != nil {
 		return err
 	}`},
 			},
