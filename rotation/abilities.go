@@ -58,6 +58,18 @@ type Disabler interface {
 	Enable(ctx context.Context, key Key) error
 }
 
+// Activator is the Issuer of a WebhookSecret that can tell the sender to sign with key from now on. It is told the same again
+// after a lost answer, and the old one in a roll-back. ErrManual: a person does it, at the sender's console.
+type Activator interface {
+	Activate(ctx context.Context, key Key) error
+}
+
+// UsageReporter is a Consumer of a WebhookSecret, or its binding's Verifier, that can tell when a delivery last matched key:
+// over all its instances, the latest match, the latest start of counting, and the earliest time up to which all have told.
+type UsageReporter interface {
+	Usage(ctx context.Context, key Key) (Usage, error)
+}
+
 // Describer is an Issuer that states how its provider behaves.
 type Describer interface {
 	Describe() Traits
@@ -69,14 +81,20 @@ type Traits struct {
 	Propagation time.Duration // until an issue or a revocation is seen everywhere; zero: 15 min, negative: none
 	ListLag     time.Duration // until a new key is listed; zero: 1 min, negative: none
 	Grace       time.Duration // the provider ends the old key this long after issuing; zero: it does not
-	KillsOld    bool          // issuing ends the old key at once: standard needs Policy.AllowOutage
-	NoReplay    bool          // a second Issue with the same current key ends the whole family: after a lost answer a person makes the next one (Supply)
-	Exclusive   bool          // nobody else makes keys here: an unnamed new key in the attempt's window is ours
-	Independent bool          // issuing needs no live key of this credential; false: an emergency issues before it revokes
+
+	// RetryHorizon is how long the sender of a WebhookSecret repeats a failed delivery, which may still bear the old signature;
+	// zero: 72 h, negative: it does not.
+	RetryHorizon time.Duration
+
+	KillsOld    bool // issuing ends the old key at once: standard needs Policy.AllowOutage
+	NoReplay    bool // a second Issue with the same current key ends the whole family: after a lost answer a person makes the next one (Supply)
+	Exclusive   bool // nobody else makes keys here: an unnamed new key in the attempt's window is ours
+	Independent bool // issuing needs no live key of this credential; false: an emergency issues before it revokes
 }
 
 // Observer is a Consumer, or a binding's Verifier, that can see which key each instance uses: the proof of adoption. No
-// instances is no evidence.
+// instances is no evidence. A receiver of a WebhookSecret shows one Instance for each key that a process accepts, and one without a
+// key for a process that accepts none.
 type Observer interface {
 	Observe(ctx context.Context) ([]Instance, error)
 }

@@ -10,7 +10,7 @@ type Credential struct {
 	Name      string      // required, unique; also its name in the store
 	Type      Type        // required: decides the default cadence
 	Issuer    Issuer      // required
-	Verifier  Verifier    // required: asks the accepting side. nil: the Issuer, if it is one
+	Verifier  Verifier    // required, but for a WebhookSecret: asks the accepting side. nil: the Issuer, if it is one
 	Store     SecretStore // nil: Config.Store
 	Consumers []Binding   // who uses it, canaries first; empty: nobody is waited for, and the old key dies after the overlap
 	Risk      Risk
@@ -37,6 +37,15 @@ const (
 	OAuthClient    Type = "oauth-client"
 	ServiceAccount Type = "service-account"
 	Database       Type = "database"
+
+	// WebhookSecret is the mirror of the others: the provider presents, by signing deliveries, and the consumers accept. The
+	// receivers are told of the new secret (DeployRequest.Accept) before the sender is (Activator), and forget the old one when no
+	// delivery has matched it for as long as the sender may repeat one (UsageReporter, Traits.RetryHorizon). Whether a receiver
+	// accepts a secret its Binding.Verifier says, by a delivery that it signs itself, or its Observer. Credential.Verifier, or the
+	// Issuer if it is one, makes the sender deliver a test; nil means that a genuine delivery is waited for. An Issuer that is no
+	// Activator makes the sender sign with a new secret at once: it has to state Traits.Grace (the sender signs with both until
+	// then) or Traits.KillsOld.
+	WebhookSecret Type = "webhook-secret"
 )
 
 // Risk of a credential.

@@ -254,6 +254,7 @@ const (
 	VerificationTimeout    Diagnosis = "verification-timeout"     // the consumer did not get healthy in time
 	IssuerRateLimited      Diagnosis = "issuer-rate-limited"      // until a time that the provider named
 	JobHoldsOldKey         Diagnosis = "job-holds-old-key"        // a run that began before the deployment goes on
+	SenderOnOldSecret      Diagnosis = "sender-on-old-secret"     // a webhook's sender was told to sign with another secret
 	RevocationPropagating  Diagnosis = "revocation-propagating"   // the revoked key is still accepted, within Traits.Propagation
 	RevocationNotEffective Diagnosis = "revocation-not-effective" // the revoked key is still accepted, after it
 )

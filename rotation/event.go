@@ -32,19 +32,20 @@ type EventKind string
 
 // Kinds of events.
 const (
-	EventBegan    EventKind = "began"
-	EventIssued   EventKind = "issued"
-	EventProven   EventKind = "proven"
-	EventPromoted EventKind = "promoted"
-	EventDeployed EventKind = "deployed"
-	EventVerified EventKind = "verified"
-	EventDisabled EventKind = "disabled"
-	EventRevoked  EventKind = "revoked"
-	EventDead     EventKind = "dead"
-	EventWaiting  EventKind = "waiting" // on a person, or on a fact for longer than foreseen
-	EventFailed   EventKind = "failed"
-	EventAnswered EventKind = "answered" // a person held, aborted or resolved something
-	EventRollBack EventKind = "roll-back"
-	EventEnded    EventKind = "ended"
-	EventDebt     EventKind = "debt"
+	EventBegan     EventKind = "began"
+	EventIssued    EventKind = "issued"
+	EventProven    EventKind = "proven"
+	EventPromoted  EventKind = "promoted"
+	EventActivated EventKind = "activated" // a webhook's sender was told to sign with it
+	EventDeployed  EventKind = "deployed"
+	EventVerified  EventKind = "verified"
+	EventDisabled  EventKind = "disabled"
+	EventRevoked   EventKind = "revoked"
+	EventDead      EventKind = "dead"
+	EventWaiting   EventKind = "waiting" // on a person, or on a fact for longer than foreseen
+	EventFailed    EventKind = "failed"
+	EventAnswered  EventKind = "answered" // a person held, aborted or resolved something
+	EventRollBack  EventKind = "roll-back"
+	EventEnded     EventKind = "ended"
+	EventDebt      EventKind = "debt"
 )

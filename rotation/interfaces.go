@@ -67,6 +67,7 @@ type DeployRequest struct {
 	Consumer   string // Binding.Name
 	Key        Key    // the key to use from now on, with its secret
 	Role       Role   // where the store has it, for consumers that read the store: current, or pending for a canary
+	Accept     []Key  // only for a WebhookSecret: every key to accept from now on, newest first, and no other. None: refuse everything
 	Emergency  bool   // the old key is dead or dying: do not drain, do not wait for quiet
 }
 
@@ -75,6 +76,8 @@ type DeployRequest struct {
 //
 //	V1  nil: accepted. ErrRejected: refused, as a definite answer. Everything else: not known.
 //	V2  Asking changes nothing and is safe to repeat.
+//	V3  The binding's Verifier of a WebhookSecret says whether the receiver accepts what is signed with key, all its
+//	    processes alike; the credential's makes the sender deliver a test, and what it was signed with the receivers tell.
 type Verifier interface {
 	Verify(ctx context.Context, key Key) error
 }

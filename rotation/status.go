@@ -22,19 +22,22 @@ type Phase string
 // Phases, in the order of the standard strategy. A roll-back begins with PhaseRestore and an emergency with PhaseIssue;
 // each goes on with the phases that it has in common with the others.
 const (
-	PhasePrepare Phase = "prepare" // is everything there, is the old key accepted
-	PhaseIssue   Phase = "issue"   // the new key is minted and stored as pending
-	PhaseProve   Phase = "prove"   // the provider accepts it
-	PhaseCanary  Phase = "canary"  // the first bindings use it
-	PhaseRestore Phase = "restore" // roll-back only: the old key is enabled and proven again
-	PhasePromote Phase = "promote" // it is current in the store
-	PhaseDeploy  Phase = "deploy"  // every binding is told
-	PhaseVerify  Phase = "verify"  // every binding is seen on it and works
-	PhaseSoak    Phase = "soak"    // both keys live until nobody uses the other one
-	PhaseDisable Phase = "disable" // the other key is switched off where that can be undone
-	PhaseRetire  Phase = "retire"  // it is revoked
-	PhaseConfirm Phase = "confirm" // it is proven dead
-	PhaseFinish  Phase = "finish"  // its value leaves the store
+	PhasePrepare  Phase = "prepare"  // is everything there, is the old key accepted
+	PhaseIssue    Phase = "issue"    // the new key is minted and stored as pending
+	PhaseProve    Phase = "prove"    // the provider accepts it; of a webhook secret: a delivery has matched it
+	PhaseCanary   Phase = "canary"   // the first bindings use it
+	PhaseAccept   Phase = "accept"   // webhook secrets only: every receiver accepts it
+	PhaseRestore  Phase = "restore"  // roll-back only: the old key is enabled and proven again
+	PhaseActivate Phase = "activate" // webhook secrets only: the sender is told to sign with it
+	PhasePromote  Phase = "promote"  // it is current in the store
+	PhaseDeploy   Phase = "deploy"   // every binding is told
+	PhaseVerify   Phase = "verify"   // every binding is seen on it and works
+	PhaseSoak     Phase = "soak"     // both keys live until nobody uses the other one
+	PhaseDisable  Phase = "disable"  // the other key is switched off where that can be undone
+	PhaseRetire   Phase = "retire"   // it is revoked
+	PhaseDrop     Phase = "drop"     // webhook secrets only: every receiver is told to forget it
+	PhaseConfirm  Phase = "confirm"  // it is proven dead
+	PhaseFinish   Phase = "finish"   // its value leaves the store
 )
 
 // Status is where a credential stands. It marshals to JSON and holds no secret.
