@@ -218,7 +218,7 @@ func (d *drive) steps() error {
 		}
 		d.obligations()
 		run := d.st.Run
-		err := stepOf(run.Strategy, run.Phase).do(d)
+		err := d.reg.stepOf(run.Strategy, run.Phase).do(d)
 		if d.emergency() && run.Phase == PhaseIssue && !run.IssueTried {
 			run.IssueTried = true
 			if err != nil && !errors.Is(err, errLost) {
@@ -238,7 +238,7 @@ func (d *drive) steps() error {
 		default:
 			d.st.Retry = retry{}
 			if d.st.Run == run { // finish has ended it
-				run.next()
+				run.next(d.reg)
 			}
 		}
 	}

@@ -261,7 +261,7 @@ func (d *drive) clearUp(consumers []*consumerState) {
 	d.open(Standard, generationOf(d.st.key(current)), "keys that an emergency replaced have to go", "")
 	run := d.st.Run
 	run.Old, run.New, run.Target, run.Victims = left[0], current, current, left
-	run.Consumers, run.Promoted, run.Phase = consumers, true, PhaseDeploy
+	run.Consumers, run.Promoted, run.Phase = consumers, true, d.reg.moving(Standard)
 }
 
 // inherit takes over what a rotation did before the emergency.

@@ -40,7 +40,7 @@ func standing(s Strategy, p Phase) *state {
 	st.Run.New, st.Run.Target = newSerial, newSerial
 	st.Run.Attempts = []*attempt{{N: 1, Serial: newSerial, Fate: fateStored}}
 	place := func(p Phase) int {
-		return slices.IndexFunc(table(Standard), func(s step) bool { return s.phase == p })
+		return slices.IndexFunc(provider.table(Standard), func(s step) bool { return s.phase == p })
 	}
 	switch {
 	case s == RollBack:
@@ -90,7 +90,7 @@ func TestArrival(t *testing.T) {
 		p Phase
 	}
 	rules := map[place]map[string]outcome{{Standard, ""}: before}
-	for _, line := range table(Standard) {
+	for _, line := range provider.table(Standard) {
 		switch line.phase {
 		case PhasePrepare, PhaseIssue:
 			rules[place{Standard, line.phase}] = before
@@ -100,7 +100,7 @@ func TestArrival(t *testing.T) {
 			rules[place{Standard, line.phase}] = between
 		}
 	}
-	for _, line := range table(RollBack) {
+	for _, line := range provider.table(RollBack) {
 		switch line.phase {
 		case PhaseRetire, PhaseConfirm, PhaseFinish:
 			rules[place{RollBack, line.phase}] = newCondemned

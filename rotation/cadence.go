@@ -17,6 +17,7 @@ var cadence = map[Type]struct{ standard, high time.Duration }{
 	OAuthClient:    {180 * day, 90 * day},
 	ServiceAccount: {90 * day, 30 * day},
 	Database:       {90 * day, 30 * day},
+	WebhookSecret:  {180 * day, 90 * day},
 }
 
 // scopeCadence is the age at which a key of a scope is due.
@@ -29,10 +30,14 @@ var scopeCadence = map[Scope]time.Duration{
 
 // emergencyDelay is how long after the confirmation of a compromise its revocation may be sent.
 func emergencyDelay(t Type) time.Duration {
-	if t == Database {
+	switch t {
+	case Database:
 		return 4 * time.Hour
+	case WebhookSecret:
+		return day
+	default:
+		return 15 * time.Minute // "immediate"
 	}
-	return 15 * time.Minute // "immediate"
 }
 
 func types() []Type { return slices.Sorted(maps.Keys(cadence)) }

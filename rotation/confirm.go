@@ -19,6 +19,11 @@ func (d *drive) confirm() error {
 		return err
 	}
 	d.fold()
+	if d.reg.webhook {
+		if err := d.allTold(); err != nil {
+			return err
+		}
+	}
 	d.proveDeaths()
 	var needs []Need
 	for _, victim := range d.st.victims() {
@@ -86,6 +91,9 @@ func (d *drive) dead(k *keyState) (deathVerdict, string) {
 	}
 	if k.Lands.After(time.Now()) {
 		return isUnknown, "the call that makes it can still land"
+	}
+	if d.reg.webhook {
+		return d.forgotten(k)
 	}
 	young := k.Since.Add(d.reg.Traits.Propagation).After(time.Now()) // it may be refused where it is not known yet
 	live := d.living()

@@ -50,9 +50,8 @@ func (d *drive) canaries() []*consumerState {
 func (d *drive) promote() error {
 	run, st := d.st.Run, d.st
 	key := st.key(run.Target)
-	if key.Presented = true; run.Target == run.New {
-		run.Promoted = true
-	}
+	key.Presented = key.Presented || !d.reg.webhook
+	run.Promoted = run.Promoted || run.Target == run.New
 	if err := d.read(); err != nil {
 		return err
 	}
@@ -88,12 +87,12 @@ func (d *drive) verifyAll() error {
 	if err := d.keepTarget(); err != nil {
 		return err
 	}
-	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
-		return to(PhaseDeploy, "a consumer was added")
+	if err := d.nobodyBehind(); err != nil {
+		return err
 	}
 	if err := d.adopted(run.Consumers); err != nil {
 		if d.overtaken() {
-			return to(PhaseDeploy, "a consumer uses another key than it was told")
+			return to(d.reg.moving(run.Strategy), "a consumer uses another key than it was told")
 		}
 		return err
 	}
@@ -104,11 +103,20 @@ func (d *drive) verifyAll() error {
 	return nil
 }
 
+// nobodyBehind turns back to the deployment where somebody was not told: whatever the phase, nobody is left behind.
+func (d *drive) nobodyBehind() error {
+	run := d.st.Run
+	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
+		return to(d.reg.moving(run.Strategy), "a consumer was added")
+	}
+	return nil
+}
+
 // overtaken forgets the deployments to consumers that took the target and are seen on another key: an earlier deployment may
 // have landed after it. Where there is another key to go back to, failing is the answer, and not this.
 func (d *drive) overtaken() (again bool) {
 	run := d.st.Run
-	if run.Strategy == Standard && !run.NoOverlap {
+	if run.Strategy == Standard && !run.NoOverlap && !d.reg.webhook {
 		return false
 	}
 	for _, c := range run.Consumers {
@@ -117,7 +125,7 @@ func (d *drive) overtaken() (again bool) {
 			continue
 		}
 		if time.Since(c.AckedAt) >= b.Lag+d.r.settle(d.reg) {
-			c.Acked, c.Done, again = 0, 0, true
+			c.Acked, c.Done, c.Holds, c.DoneSet, again = 0, 0, "", "", true
 			c.Moves++
 		}
 	}
@@ -128,6 +136,10 @@ func (d *drive) overtaken() (again bool) {
 // the promotion, which carries the same ID: where the consumer is stamped, the second does nothing.
 func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumerState {
 	run := d.st.Run
+	set := ""
+	if d.reg.webhook {
+		set = labelOf(d.acceptSet())
+	}
 	var todo []*consumerState
 	for _, c := range consumers {
 		if d.reg.binding(c.Name) == nil || run.untouched(c) {
@@ -135,6 +147,9 @@ func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumer
 		}
 		told := c.Acked == run.Target && c.Sent == run.Target && (c.Role == role || c.Role == RoleCurrent) ||
 			role == RolePending && c.CurrentOnly
+		if d.reg.webhook {
+			told = c.Acked == run.Target && c.Holds == set && c.Offered == set
+		}
 		if !told {
 			todo = append(todo, c)
 		}
@@ -153,8 +168,11 @@ func (d *drive) deploy(consumers []*consumerState, role Role) error {
 	for group := range slices.Chunk(todo, wave) {
 		for _, c := range group {
 			c.Sent = run.Target
+			if d.reg.webhook {
+				c.Offered = labelOf(d.acceptSet())
+			}
 		}
-		d.st.key(run.Target).Presented = true
+		d.st.key(run.Target).Presented = d.st.key(run.Target).Presented || !d.reg.webhook
 		d.fresh = nil
 		if err := d.save(); err != nil {
 			return err
@@ -189,15 +207,19 @@ func (d *drive) tell(group []*consumerState, role Role) error {
 }
 
 func (d *drive) request(c *consumerState, key Key, role Role) DeployRequest {
-	id := fmt.Sprintf("%s/%s/%d", d.st.Run.ID, c.Name, key.Serial)
-	if c.Moves > 0 {
-		id += fmt.Sprintf("/%d", c.Moves)
-	}
-	return DeployRequest{
-		ID:         id,
+	req := DeployRequest{
+		ID:         fmt.Sprintf("%s/%s/%d", d.st.Run.ID, c.Name, key.Serial),
 		Credential: d.reg.Name, Consumer: c.Name, Key: key, Role: role,
 		Emergency: d.emergency() || d.st.Run.NoOverlap,
 	}
+	if d.reg.webhook {
+		req.Accept = d.acceptSet()
+		req.ID = fmt.Sprintf("%s/%s/%s", d.st.Run.ID, c.Name, labelOf(req.Accept))
+	}
+	if c.Moves > 0 {
+		req.ID += fmt.Sprintf("/%d", c.Moves)
+	}
+	return req
 }
 
 // told records what the consumers of a wave answered.
@@ -207,18 +229,20 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 	var failed *multierror.Error
 	for i, c := range group {
 		err := results[i]
-		if errors.Is(err, ErrManual) && c.Done == run.Target {
+		if errors.Is(err, ErrManual) && d.doneByHand(c) {
 			err = nil // a person said that it is done
+			c.Sworn = c.Offered
 		}
 		switch {
 		case err == nil:
 			c.Acked, c.AckedAt, c.Role, c.Problem = run.Target, time.Now(), role, nil
+			c.Holds = c.Offered
 			run.DeployedAt = c.AckedAt
 			d.emit(Event{Kind: EventDeployed, Consumer: c.Name, Text: c.Name + " was given " + d.st.key(run.Target).Key.String()})
-		case role == RolePending && unsupported(err):
+		case role == RolePending && unsupported(err) && !d.reg.webhook:
 			c.CurrentOnly, c.Sent = true, 0
 		case errors.Is(err, ErrManual):
-			needs = append(needs, d.personNeed("deploy", c.Name, c.Name+": "+publicText(err), VerbDone, VerbRollBack))
+			needs = append(needs, d.personNeed(d.deployment(), c.Name, c.Name+": "+publicText(err), VerbDone, VerbRollBack))
 		case errors.Is(err, ErrNotYet):
 			needs = append(needs, Need{ID: d.needID("deploy/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": the deployment is under way"})
 		default:
@@ -234,6 +258,21 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 	}
 	run.Failing = time.Time{}
 	return nil
+}
+
+// deployment names what a person is asked to do about a consumer. One answer must not fit two sets of a receiver.
+func (d *drive) deployment() string {
+	if d.reg.webhook && d.st.Run.Phase == PhaseDrop {
+		return "drop"
+	}
+	return "deploy"
+}
+
+func (d *drive) doneByHand(c *consumerState) bool {
+	if d.reg.webhook {
+		return c.DoneSet != "" && c.DoneSet == c.Offered
+	}
+	return c.Done == d.st.Run.Target
 }
 
 func nameOfFirst(group []*consumerState, results []error) string {

@@ -25,6 +25,10 @@ func TestMaxAge(t *testing.T) {
 			StandardRisk: {ScopeReadOnly: 90, ScopeWrite: 90, ScopeBroad: 90, ScopeFull: 90},
 			HighRisk:     {ScopeReadOnly: 30, ScopeWrite: 30, ScopeBroad: 30, ScopeFull: 30},
 		},
+		WebhookSecret: {
+			StandardRisk: {ScopeReadOnly: 180, ScopeWrite: 180, ScopeBroad: 91, ScopeFull: 91},
+			HighRisk:     {ScopeReadOnly: 90, ScopeWrite: 90, ScopeBroad: 90, ScopeFull: 90},
+		},
 		Database: {
 			StandardRisk: {ScopeReadOnly: 90, ScopeWrite: 90, ScopeBroad: 90, ScopeFull: 90},
 			HighRisk:     {ScopeReadOnly: 30, ScopeWrite: 30, ScopeBroad: 30, ScopeFull: 30},
@@ -53,7 +57,7 @@ func TestScopeCadence(t *testing.T) {
 
 func TestEmergencyDelay(t *testing.T) {
 	for typ, want := range map[Type]time.Duration{
-		APIKey: 15 * time.Minute, OAuthClient: 15 * time.Minute, ServiceAccount: 15 * time.Minute, Database: 4 * time.Hour,
+		APIKey: 15 * time.Minute, OAuthClient: 15 * time.Minute, ServiceAccount: 15 * time.Minute, Database: 4 * time.Hour, WebhookSecret: 24 * time.Hour,
 	} {
 		require.Equal(t, want, emergencyDelay(typ), typ)
 	}

@@ -143,13 +143,30 @@ func (r *Rotator) revokeSoon(ctx context.Context, reg *registration, in Incident
 			return
 		case <-timer.C:
 		}
-		var errs []error
+		var keys []Key
 		for _, k := range in.Keys {
-			errs = append(errs, r.revokeNamed(ctx, reg, Key{ID: k.KeyID, Secret: k.Value}))
+			keys = append(keys, Key{ID: k.KeyID, Secret: k.Value})
 		}
-		done <- errors.Join(errs...)
+		done <- r.revokeAll(ctx, reg, keys)
 	}()
 	return done
+}
+
+// revokeAll kills keys without a record, all at the same time.
+func (r *Rotator) revokeAll(ctx context.Context, reg *registration, keys []Key) error {
+	if reg.webhook {
+		return r.refuseNamed(ctx, reg, keys)
+	}
+	errs := make([]error, len(keys))
+	var g errgroup.Group
+	for i, key := range keys {
+		g.Go(func() error {
+			errs[i] = r.revokeNamed(ctx, reg, key)
+			return nil
+		})
+	}
+	_ = g.Wait() // each has its own error
+	return errors.Join(errs...)
 }
 
 func (r *Rotator) revokeNamed(ctx context.Context, reg *registration, key Key) error {

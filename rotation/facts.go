@@ -36,6 +36,9 @@ type sight struct {
 	ObserveErr error
 	Verifiable bool
 	VerifyErr  error
+	Blind      bool             // a receiver of a webhook that nothing can look into
+	Receipts   map[int64]*Usage // of a receiver: when deliveries last matched a key; nil where it does not tell
+	ReceiptErr error
 }
 
 // readers is how many consumers are asked at the same time. Asking changes nothing; an emergency asks all at once.
@@ -50,6 +53,11 @@ func (d *drive) observe() (*facts, error) {
 	f := &facts{At: time.Now(), Usage: map[int64]*Usage{}, Refused: map[int64]bool{}, Gone: map[int64]bool{}}
 	f.Consumers = d.look(run.Consumers, run.Target)
 	f.Accepted = d.verify(d.value(run.Target))
+	if d.reg.webhook {
+		d.observeReceivers(f)
+		d.fresh = f
+		return f, nil
+	}
 	keys, listed, err := d.list()
 	if err != nil {
 		return nil, err
@@ -109,6 +117,9 @@ func (d *drive) look(consumers []*consumerState, target int64) map[string]sight 
 
 // see asks one consumer.
 func (d *drive) see(b *binding, c *consumerState, key Key) sight {
+	if d.reg.webhook {
+		return d.seeReceiver(b, c, key)
+	}
 	var s sight
 	if b.Observer != nil {
 		asked := time.Now()
@@ -218,6 +229,9 @@ func (d *drive) remember(c *consumerState, s sight, target int64) {
 		}
 	default:
 		c.Problem = &Error{Consumer: c.Name, Diagnosis: verifyDiagnosis(s.VerifyErr), Evidence: "it does not work with the key it was given", Err: hide(s.VerifyErr)}
+		if d.reg.webhook {
+			c.Problem = notAccepting(c.Name, s.VerifyErr)
+		}
 	}
 	if p := d.adoptionProblem(c, s); p != nil {
 		c.Problem = p

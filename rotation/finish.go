@@ -50,6 +50,11 @@ func (d *drive) finish() error {
 	if err := d.keepTarget(); err != nil {
 		return err
 	}
+	if d.reg.webhook && d.emergency() {
+		if err := d.cleanSender(); err != nil {
+			return err
+		}
+	}
 	for _, victim := range d.st.victims() {
 		if victim.DeadAt.IsZero() {
 			d.owe(victim, &Error{Evidence: "it is not proven dead"})
@@ -211,10 +216,10 @@ func (d *drive) pay(k *keyState) {
 
 // nobodyUses observes whether a debt may be killed: nobody ever had it, or every consumer is seen on the key in use.
 func (d *drive) nobodyUses(k *keyState) bool {
-	if !k.Presented {
+	if !k.Presented || d.reg.webhook && !k.RevokedAt.IsZero() {
 		return true
 	}
-	if d.st.Run != nil {
+	if d.st.Run != nil || d.reg.webhook {
 		return false // after the open rotation
 	}
 	current := d.value(d.st.Current)

@@ -41,7 +41,8 @@ func overlapOf(s Strategy, reg *registration, skew time.Duration) time.Duration 
 
 // lastMove is when the last consumer was told to use the target, and when all of them have done so at the latest.
 func (r *run) lastMove(reg *registration) (told, moved time.Time) {
-	told, moved = latest(r.BeganAt, r.PromotedAt), latest(r.BeganAt, r.PromotedAt)
+	told = latest(latest(r.BeganAt, r.PromotedAt), r.ActivatedAt)
+	moved = told
 	for _, c := range r.Consumers {
 		if c.Acked != r.Target || c.AckedAt.IsZero() {
 			continue
@@ -67,6 +68,9 @@ func (r *run) overlapEnd(reg *registration, skew time.Duration) time.Time {
 func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Duration) []missing {
 	if !victim.Presented {
 		return nil // nobody ever had it
+	}
+	if reg.webhook {
+		return webhookGate(reg, st, victim, f, skew)
 	}
 	var lacks []missing
 	run := st.Run

@@ -123,6 +123,9 @@ func (i *inspection) store() error {
 	if key.IsZero() {
 		return nil
 	}
+	if i.reg.webhook {
+		return i.receivers(key)
+	}
 	err = guard(i.ctx, i.r.cfg.CallTimeout, func(ctx context.Context) error { return i.reg.Verifier.Verify(ctx, key) })
 	if errors.Is(err, ErrRejected) {
 		i.finding(CurrentRejected, "", "rotate it now: that is the repair", "the current key, %s, is refused", key)
@@ -132,6 +135,22 @@ func (i *inspection) store() error {
 		return &Error{Credential: i.reg.Name, Evidence: "it is not known whether the current key works", Err: hide(err)}
 	}
 	return nil
+}
+
+// receivers asks each receiver of a webhook whether it accepts the current secret.
+func (i *inspection) receivers(key Key) error {
+	var errs []error
+	for _, b := range i.reg.Bindings {
+		switch err := i.r.accepts(i.ctx, &b, key, time.Time{}); {
+		case err == nil || err == errBlind:
+		case errors.Is(err, ErrRejected) || errors.Is(err, errMixed):
+			e := notAccepting(b.Name, err)
+			i.finding(CurrentRejected, b.Name, e.Action, "the current secret, %s: %s", key, publicText(err))
+		default:
+			errs = append(errs, &Error{Credential: i.reg.Name, Consumer: b.Name, Evidence: "it is not known whether it accepts the current secret", Err: hide(err)})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // issuer looks for keys that look ours and that no record names, and for room for the next one.
@@ -166,7 +185,7 @@ func (i *inspection) consumers() error {
 	var errs []error
 	key := i.doc.Key(RoleCurrent)
 	for _, b := range i.reg.Bindings {
-		if b.Observer == nil || i.st.Run != nil || key.IsZero() {
+		if b.Observer == nil || i.st.Run != nil || key.IsZero() || i.reg.webhook {
 			continue // an open rotation says more itself
 		}
 		instances, err := guarded(i.ctx, i.r.cfg.CallTimeout, b.Observer.Observe)

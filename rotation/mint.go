@@ -48,7 +48,7 @@ func (d *drive) mint(a *attempt) error {
 	if key.Secret.IsZero() {
 		key.Secret = req.Chosen.Secret
 	}
-	contested := d.spareSlot(key.ID)
+	contested := !d.reg.webhook && d.spareSlot(key.ID)
 	if err := d.keep(a, key); err != nil || !contested {
 		return err
 	}
@@ -231,6 +231,7 @@ func (d *drive) stored(a *attempt, key Key) {
 		return
 	}
 	run.New, run.Target, run.IssuedAt = a.Serial, a.Serial, time.Now()
+	ks.Presented = ks.Presented || d.signsAtOnce()
 	old := d.st.key(run.Old)
 	if old == nil {
 		return
@@ -241,7 +242,9 @@ func (d *drive) stored(a *attempt, key Key) {
 	if end := a.OpenedAt.Add(d.reg.Traits.Grace); d.reg.Traits.Grace > 0 && (old.Ends.IsZero() || end.Before(old.Ends)) {
 		old.Ends = end
 	}
-	d.supersede(key)
+	if !d.reg.webhook { // receivers know it by its value
+		d.supersede(key)
+	}
 }
 
 // notMinted sorts an error of Issue: a definite one leaves nothing behind, any other one leaves the attempt open.

@@ -24,11 +24,13 @@ type kills struct {
 	closed  bool // the Advance is ending: nothing is sent any more
 }
 
-// killed is what became of one revocation.
+// killed is what became of one revocation, or of telling one receiver to forget what is compromised.
 type killed struct {
-	serial int64
-	at     time.Time
-	err    error
+	serial   int64
+	receiver string
+	set      string // that it accepts now
+	at       time.Time
+	err      error
 }
 
 // obligations sends the revocation of every compromised key that is not proven dead, beside everything else that is going
@@ -40,6 +42,10 @@ func (d *drive) obligations() {
 	if d.kills == nil {
 		d.kills = &kills{sent: map[int64]bool{}, ids: map[string]bool{}, taken: map[string]bool{}}
 		d.kills.done = sync.NewCond(&d.kills.mu)
+	}
+	if d.reg.webhook {
+		d.shutOut()
+		return
 	}
 	due := map[int64]Key{}
 	for _, victim := range d.st.victims() {
@@ -81,7 +87,7 @@ func (d *drive) send(due map[int64]Key) {
 			err := d.revokeCall(key)
 			k.mu.Lock()
 			defer k.mu.Unlock()
-			k.results = append(k.results, killed{serial, at, err})
+			k.results = append(k.results, killed{serial: serial, at: at, err: err})
 			k.pending--
 			k.done.Broadcast()
 		}()
@@ -135,6 +141,10 @@ func (d *drive) fold() {
 	results := k.results
 	k.results = nil
 	k.mu.Unlock()
+	if d.reg.webhook {
+		d.foldShut(results)
+		return
+	}
 	for _, res := range results {
 		victim := d.st.key(res.serial)
 		if victim == nil {

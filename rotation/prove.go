@@ -86,6 +86,9 @@ func (d *drive) refusedAlone(k *keyState) error {
 func (d *drive) targetDied() error {
 	run := d.st.Run
 	k, key := d.st.key(run.Target), d.value(run.Target)
+	if d.reg.webhook { // what the receivers have lost they can be told again
+		return nil
+	}
 	if k == nil || key.IsZero() || run.Target == run.New && run.everywhere(d.reg).After(time.Now()) {
 		return nil
 	}

@@ -59,7 +59,7 @@ func (d *drive) rebuild() {
 	case pending != nil:
 		d.begin(Standard, reason, "")
 		run := st.Run
-		run.New, run.Target, run.Phase, run.IssuedAt = pending.Key.Serial, pending.Key.Serial, PhaseProve, time.Now()
+		run.New, run.Target, run.Phase, run.IssuedAt = pending.Key.Serial, pending.Key.Serial, d.reg.arrival(Standard), time.Now()
 		if previous != nil {
 			run.kill(previous.Key.Serial)
 		}
@@ -67,7 +67,7 @@ func (d *drive) rebuild() {
 		d.begin(Standard, reason, "")
 		run := st.Run
 		run.Old, run.New, run.Target, run.Victims = previous.Key.Serial, st.Current, st.Current, []int64{previous.Key.Serial}
-		run.Promoted, run.Phase, run.IssuedAt = true, PhaseDeploy, time.Now()
+		run.Promoted, run.Phase, run.IssuedAt = true, d.reg.moving(Standard), time.Now()
 		run.forgetAcks()
 	case open || was.Strategy == Standard && !behind: // a record that is behind may ask for what was done since
 		st.Triggers = slices.DeleteFunc(st.Triggers, func(id string) bool { return id == was.Trigger })

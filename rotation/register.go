@@ -24,6 +24,8 @@ type registration struct {
 	Verifier Verifier
 	Store    SecretStore
 	Bindings []binding
+	webhook  bool     // the provider presents and the consumers accept; Verifier is nil then
+	Ping     Verifier // of a webhook secret: makes the sender deliver a test. nil: nothing does
 	Policy   policy
 	Traits   Traits
 	MaxAge   time.Duration
@@ -35,8 +37,9 @@ type registration struct {
 type binding struct {
 	Name     string
 	Consumer Consumer
-	Verifier Verifier // nil: nothing says that it works
-	Observer Observer // nil: nothing sees which key it uses
+	Verifier Verifier      // nil: nothing says that it works
+	Observer Observer      // nil: nothing sees which key it uses
+	Usage    UsageReporter // of a webhook secret. nil: nothing tells when it last matched
 	Lag      time.Duration
 }
 
@@ -129,13 +132,17 @@ func (r *Rotator) resolve(c Credential) (*registration, error) {
 		if isNil(reg.Verifier) {
 			reg.Verifier, _ = As[Verifier](c.Issuer)
 		}
-		if part("Verifier", reg.Verifier) {
+		reg.parts.Issuer = identity(c.Issuer)
+		switch {
+		case c.Type == WebhookSecret:
+			reg.sender(c, mistake)
+		case part("Verifier", reg.Verifier):
 			reg.parts.Verifier = identity(reg.Verifier)
 		}
-		reg.parts.Issuer = identity(c.Issuer)
 	}
 	reg.Traits.Propagation = orNone(reg.Traits.Propagation, 15*time.Minute)
 	reg.Traits.ListLag = orNone(reg.Traits.ListLag, time.Minute)
+	reg.Traits.RetryHorizon = orNone(reg.Traits.RetryHorizon, 72*time.Hour)
 	if isNil(reg.Store) {
 		reg.Store = r.cfg.Store
 	}
@@ -148,6 +155,24 @@ func (r *Rotator) resolve(c Credential) (*registration, error) {
 	reg.bind(c.Consumers, mistake)
 	reg.bound(c, c.Policy.over(r.cfg.Policy), mistake)
 	return reg, errors.Join(errs...)
+}
+
+// sender takes the issuer of a webhook secret for what it is.
+func (reg *registration) sender(c Credential, mistake func(string, ...any)) {
+	reg.webhook, reg.Ping, reg.Verifier = true, reg.Verifier, nil
+	reg.parts.Verifier = "the receivers"
+	if reg.Ping != nil {
+		if err := validate("Verifier", reg.Ping); err != nil {
+			mistake("%w", err)
+		}
+		reg.parts.Verifier += ", asked by " + identity(reg.Ping)
+	}
+	if _, ok := As[Activator](c.Issuer); !ok && reg.Traits.Grace <= 0 && !reg.Traits.KillsOld {
+		mistake("Issuer (%s) is no Activator: its sender signs with a new secret at once. Traits.Grace has to say how long it signs with both, or Traits.KillsOld that it does not", reg.parts.Issuer)
+	}
+	if len(c.Consumers) == 0 {
+		mistake("Consumers is required for a WebhookSecret: they are the receivers, and accept it")
+	}
 }
 
 // bind fills in the consumers.
@@ -179,6 +204,9 @@ func (reg *registration) bind(bindings []Binding, mistake func(string, ...any)) 
 		if out.Observer == nil {
 			out.Observer, _ = As[Observer](out.Verifier)
 		}
+		if out.Usage, _ = As[UsageReporter](b.Consumer); out.Usage == nil {
+			out.Usage, _ = As[UsageReporter](out.Verifier)
+		}
 		reg.Bindings = append(reg.Bindings, out)
 	}
 }
@@ -205,6 +233,9 @@ func (reg *registration) bound(c Credential, p Policy, mistake func(string, ...a
 		Proofs:                cmp.Or(p.Proofs, 3),
 		AllowProviderDeadline: p.AllowProviderDeadline,
 		AllowOutage:           p.AllowOutage,
+	}
+	if reg.webhook { // a delivery that failed comes again, and may bear the old signature
+		reg.Policy.Quiet = max(reg.Policy.Quiet, reg.Traits.RetryHorizon)
 	}
 	c.Policy = p
 	reg.MaxAge = c.MaxAge()

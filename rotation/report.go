@@ -130,6 +130,10 @@ func (r *run) consumerRecord(c *consumerState) ConsumerRecord {
 	if c.Verified == r.Target {
 		out.VerifiedAt, works = c.VerifiedAt, latest(works, c.VerifiedAt)
 	}
+	if c.Matched == r.Target {
+		out.VerifiedAt, works = c.MatchedAt, latest(works, c.MatchedAt)
+		out.Proof = "a delivery matched"
+	}
 	if c.Attested == r.Target && out.Proof == "" {
 		out.Proof = "attested by " + c.AttestedBy
 	}

@@ -158,7 +158,12 @@ func (d *drive) resolve(n Need, a Answer) error {
 			return nil
 		}
 		c := run.consumer(n.Name)
-		c.Attested, c.AttestedBy = run.Target, d.r.actor(d.ctx)
+		c.AttestedBy = d.r.actor(d.ctx)
+		if d.reg.webhook {
+			d.attest(n, a, c)
+			return nil
+		}
+		c.Attested = run.Target
 		d.answered(a, fmt.Sprintf("%s works with generation %d", n.Name, generationOf(d.st.key(run.Target))))
 	case VerbSettle:
 		return d.settledBy(n, a)
@@ -182,13 +187,15 @@ func (d *drive) done(n Need) {
 	switch {
 	case n.Name != "":
 		if c := run.consumer(n.Name); c != nil {
-			c.Done = run.Target
+			c.Done, c.DoneSet = run.Target, c.Offered
 		}
 	case strings.Contains(n.ID, "/revoke/"):
 		if k := d.st.about(n); k != nil {
 			k.Manual, k.RevokedAt, k.Answered = "", time.Now(), true
 			run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 		}
+	case strings.HasSuffix(n.ID, "/activate"):
+		run.SenderTold = run.Target
 	case strings.HasSuffix(n.ID, "/"+needRefused):
 		run.GivenUp = run.Target
 	case strings.HasSuffix(n.ID, "/"+needAttempts):
@@ -272,6 +279,6 @@ func (d *drive) adopt(key Key) {
 	}
 	d.doc.Keys = keys
 	run.Old, run.New, run.Target, run.Victims, run.Attempts = old, ks.Key.Serial, ks.Key.Serial, victims, attempts
-	run.Promoted, run.Phase = true, PhaseDeploy
+	run.Promoted, run.Phase = true, d.reg.moving(Standard)
 	st.Current = ks.Key.Serial
 }

@@ -40,8 +40,8 @@ func (d *drive) leak(serial int64, key Key) {
 
 // retire revokes the victims, on facts that are observed in this Advance. From its intent on there is only forward.
 func (d *drive) retire() error {
-	if len(d.pendingDeploy(d.st.Run.Consumers, RoleCurrent)) > 0 {
-		return to(PhaseDeploy, "a consumer was added")
+	if err := d.nobodyBehind(); err != nil {
+		return err
 	}
 	d.buryRevoked()
 	if !slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered }) {
@@ -111,7 +111,7 @@ func (d *drive) untouchable(k *keyState) *Error {
 	switch {
 	case k.Named == "":
 		return &Error{Diagnosis: UnknownKey, Evidence: "no record of this library says that it is ours", Action: "end it at the provider, and answer with settle"}
-	case k.Key.ID == "" && !k.compromised():
+	case k.Key.ID == "" && !k.compromised() && !d.reg.webhook:
 		return &Error{Evidence: "its id at the provider is not known", Action: "end it at the provider, and answer with settle"}
 	case k.Issuer != d.reg.parts.Issuer:
 		return &Error{Diagnosis: PartsChanged, Evidence: "it was made by another issuer: " + k.Issuer, Action: "end it there, and answer with settle"}
@@ -121,6 +121,9 @@ func (d *drive) untouchable(k *keyState) *Error {
 
 // revoke makes the call. nil is an answer, and no proof. A slot that holds a live key now is left alone.
 func (d *drive) revoke(k *keyState) error {
+	if d.reg.webhook {
+		return d.shut(k)
+	}
 	if d.heldByLive(k.Key) {
 		k.Answered = true
 		return nil
@@ -153,7 +156,7 @@ func (d *drive) revoked(k *keyState, at time.Time, err error) error {
 
 // heldByLive reports whether the id is a slot in which a live key lives: revoking it would kill that one.
 func (d *drive) heldByLive(key Key) bool {
-	return key.ID != "" && slices.ContainsFunc(d.st.Keys, func(k *keyState) bool {
+	return !d.reg.webhook && key.ID != "" && slices.ContainsFunc(d.st.Keys, func(k *keyState) bool {
 		return k.Key.ID == key.ID && k.Key.Serial != key.Serial && k.live() && k.DeadAt.IsZero()
 	})
 }

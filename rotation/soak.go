@@ -14,8 +14,8 @@ import (
 // soak waits until nobody presents the victims any more: it collects the facts that the kill will ask for again.
 func (d *drive) soak() error {
 	run := d.st.Run
-	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
-		return to(PhaseDeploy, "a consumer was added") // whatever the phase, nobody is left behind
+	if err := d.nobodyBehind(); err != nil {
+		return err
 	}
 	for _, victim := range d.st.victims() {
 		if victim.disabled() { // whoever broke without it has it back while the facts are gathered
@@ -51,6 +51,11 @@ func (d *drive) passGate() error {
 	if err != nil {
 		return err
 	}
+	if d.reg.webhook {
+		if f, err = d.freshMatch(f); err != nil {
+			return err
+		}
+	}
 	if errors.Is(f.Accepted, ErrRejected) {
 		if err := d.targetDied(); err != nil {
 			return err
@@ -63,7 +68,10 @@ func (d *drive) passGate() error {
 		return nil
 	}
 	if slices.ContainsFunc(run.Consumers, func(c *consumerState) bool { return d.strayed(c, f) }) {
-		return to(PhaseDeploy, "a consumer went back to another key")
+		return to(d.reg.moving(run.Strategy), "a consumer went back to another key")
+	}
+	if d.senderStrayed() {
+		return to(PhaseActivate, "the sender went back to another secret")
 	}
 	announced := func(n Need) bool { return n.Kind == NeedPerson || n.Until.After(time.Now()) }
 	if !slices.ContainsFunc(needs, func(n Need) bool { return !announced(n) }) {

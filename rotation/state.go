@@ -58,7 +58,8 @@ type keyState struct {
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
-	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it
+	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
+	Activating  time.Time `json:"activating,omitzero"`   // the sender of a webhook was told to sign with it, the last time
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
 	Leaked      string    `json:"leaked,omitzero"`       // mark of the value by which alone an incident named it
@@ -72,6 +73,7 @@ type keyState struct {
 	RevokedAt   time.Time `json:"revoked_at,omitzero"` // the first revocation was sent
 	Answered    bool      `json:"answered,omitzero"`   // a revocation was answered with success
 	DeadAt      time.Time `json:"dead_at,omitzero"`    // proven
+	Cleaned     bool      `json:"cleaned,omitzero"`    // webhook: what the sender held of it was ended after an emergency
 	Proof       string    `json:"proof,omitzero"`      // of its death
 	Manual      string    `json:"manual,omitzero"`     // what a person has to do to end it
 	DebtSince   time.Time `json:"debt_since,omitzero"`
@@ -102,6 +104,9 @@ type run struct {
 	NoOverlap   bool             `json:"no_overlap,omitzero"`  // the old key was dead at the beginning, or issuing killed it
 	ScopesFine  string           `json:"scopes_fine,omitzero"` // who said that the new key's scopes are meant
 	PromotedAt  time.Time        `json:"promoted_at,omitzero"` // the target is current in the store since then
+	Activated   int64            `json:"activated,omitzero"`   // webhook: the sender was told to sign with it, and has answered
+	ActivatedAt time.Time        `json:"activated_at,omitzero"`
+	SenderTold  int64            `json:"sender_told,omitzero"` // webhook: a person says that the sender signs with it
 	Extend      time.Time        `json:"extend,omitzero"`
 	IssueTried  bool             `json:"issue_tried,omitzero"`  // emergency: the successor was tried once
 	IssueBy     time.Time        `json:"issue_by,omitzero"`     // emergency: then the key is revoked, successor or not
@@ -164,6 +169,14 @@ type consumerState struct {
 	VerifiedAt  time.Time `json:"verified_at,omitzero"`
 	Attested    int64     `json:"attested,omitzero"`
 	AttestedBy  string    `json:"attested_by,omitzero"`
+	Offered     string    `json:"offered,omitzero"`      // webhook: the set of the last deployment that was intended
+	Holds       string    `json:"holds,omitzero"`        // webhook: the set of the last deployment that returned nil
+	DoneSet     string    `json:"done_set,omitzero"`     // webhook: a person says that this set was deployed by hand
+	Sworn       string    `json:"sworn,omitzero"`        // webhook: a person says that it accepts this set and nothing else
+	Matched     int64     `json:"matched,omitzero"`      // webhook: it has verified a delivery that was signed with this key
+	MatchedAt   time.Time `json:"matched_at,omitzero"`   // the first such delivery
+	LastMatched time.Time `json:"last_matched,omitzero"` // the last one
+	Quieted     int64     `json:"quieted,omitzero"`      // webhook: a person says that the sender has left all keys but this one
 	Problem     *Error    `json:"problem,omitzero"`
 }
 

@@ -18,12 +18,13 @@ type step struct {
 }
 
 // table is a strategy: the order of its steps. Each moves every presenter to the run's target and then kills its victims;
-// they differ in what they prove first.
-//
-// The mirror direction, webhook signing secrets, gets its tables here: the accepting side is then the consumers.
-func table(s Strategy) []step {
-	switch s {
-	case RollBack:
+// they differ in what they prove first. Webhook secrets have tables of their own, because their presenter is the provider and
+// the consumers accept: see webhookTable.
+func (reg *registration) table(s Strategy) []step {
+	switch {
+	case reg.webhook:
+		return webhookTable(s)
+	case s == RollBack:
 		return []step{
 			{PhaseRestore, (*drive).restore},
 			{PhasePromote, (*drive).promote},
@@ -34,7 +35,7 @@ func table(s Strategy) []step {
 			{PhaseConfirm, (*drive).confirm},
 			{PhaseFinish, (*drive).finish},
 		}
-	case Emergency:
+	case s == Emergency:
 		return []step{
 			{PhaseIssue, (*drive).issue},
 			{PhaseProve, (*drive).prove},
@@ -62,9 +63,70 @@ func table(s Strategy) []step {
 	}
 }
 
+// webhookTable is the mirror: the receivers accept the target before the sender signs with it, and forget a victim when no
+// delivery needs it any more. In an emergency they forget it at once (see obligations), and the sender does not wait for them.
+func webhookTable(s Strategy) []step {
+	switch s {
+	case RollBack:
+		return []step{
+			{PhaseRestore, (*drive).accept},
+			{PhaseActivate, (*drive).activate},
+			{PhaseProve, (*drive).matched},
+			{PhasePromote, (*drive).promote},
+			{PhaseSoak, (*drive).soak},
+			{PhaseDrop, (*drive).drop},
+			{PhaseConfirm, (*drive).confirm},
+			{PhaseFinish, (*drive).finish},
+		}
+	case Emergency:
+		return []step{
+			{PhaseIssue, (*drive).issue},
+			{PhasePromote, (*drive).promote},
+			{PhaseActivate, (*drive).activate},
+			{PhaseAccept, (*drive).accept},
+			{PhaseProve, (*drive).matched},
+			{PhaseConfirm, (*drive).confirm},
+			{PhaseFinish, (*drive).finish},
+		}
+	default:
+		return []step{
+			{PhasePrepare, (*drive).prepare},
+			{PhaseIssue, (*drive).issue},
+			{PhaseAccept, (*drive).accept},
+			{PhaseActivate, (*drive).activate},
+			{PhaseProve, (*drive).matched},
+			{PhasePromote, (*drive).promote},
+			{PhaseSoak, (*drive).soak},
+			{PhaseDrop, (*drive).drop},
+			{PhaseConfirm, (*drive).confirm},
+			{PhaseFinish, (*drive).finish},
+		}
+	}
+}
+
+// arrival is the phase in which a run begins that has its target already, not yet known to anybody.
+func (reg *registration) arrival(s Strategy) Phase {
+	switch {
+	case !reg.webhook:
+		return PhaseProve
+	case s == RollBack:
+		return PhaseRestore
+	default:
+		return PhaseAccept
+	}
+}
+
+// moving is the phase in which the presenters, or the receivers, are told of the target.
+func (reg *registration) moving(s Strategy) Phase {
+	if reg.webhook {
+		return reg.arrival(s)
+	}
+	return PhaseDeploy
+}
+
 // stepOf finds the step that a run stands in.
-func stepOf(s Strategy, p Phase) step {
-	for _, st := range table(s) {
+func (reg *registration) stepOf(s Strategy, p Phase) step {
+	for _, st := range reg.table(s) {
 		if st.phase == p {
 			return st
 		}
@@ -75,8 +137,8 @@ func stepOf(s Strategy, p Phase) step {
 }
 
 // next moves on to the next step.
-func (r *run) next() {
-	steps := table(r.Strategy)
+func (r *run) next(reg *registration) {
+	steps := reg.table(r.Strategy)
 	for i, s := range steps[:len(steps)-1] {
 		if s.phase == r.Phase {
 			r.Phase = steps[i+1].phase
@@ -95,7 +157,7 @@ func (d *drive) begin(s Strategy, reason, trigger string) {
 func (d *drive) open(s Strategy, generation int, reason, trigger string) {
 	st := d.st
 	run := &run{
-		ID: newID(), Strategy: s, Phase: table(s)[0].phase, Reason: reason, Trigger: trigger,
+		ID: newID(), Strategy: s, Phase: d.reg.table(s)[0].phase, Reason: reason, Trigger: trigger,
 		Actor: d.r.actor(d.ctx), Generation: generation, Old: st.Current, Parts: d.reg.parts, BeganAt: time.Now(),
 	}
 	if st.Current != 0 {
@@ -151,6 +213,8 @@ func (d *drive) rollBack(why string) error {
 		return &Error{Evidence: "there is no older key to go back to"}
 	case !old.live() || run.irreversible(d.st):
 		return &Error{Evidence: "the old key, " + old.Key.String() + ", is condemned already", Action: "begin a new rotation when this one has ended"}
+	case d.signsAtOnce() && d.st.key(run.New) != nil:
+		return &Error{Evidence: "the sender signs with the new secret already, and cannot be told to use the old one"}
 	case old.Stored && d.loaded && d.value(run.Old).IsZero():
 		return &Error{Evidence: "the store has lost the value of " + old.Key.String()}
 	}
@@ -175,7 +239,7 @@ func (d *drive) forward(why string) error {
 	run.kill(run.Old)
 	if n := d.st.key(run.New); n.live() {
 		run.spare(run.New)
-		run.Target, run.Phase = run.New, PhaseProve
+		run.Target, run.Phase = run.New, d.reg.arrival(Standard)
 	} else {
 		run.Target, run.New, run.Phase = 0, 0, PhaseIssue
 	}

@@ -32,12 +32,18 @@ func phases(t *testing.T) []Phase {
 	return all
 }
 
-// The tables: no phase twice, in the order of the constants, the last one finishes, and every constant is somewhere.
+var (
+	provider = &registration{}              // its keys are accepted by a provider
+	receiver = &registration{webhook: true} // and these by the consumers
+)
+
+// The tables: no phase twice, in the order of the constants, the last one finishes, and every constant is somewhere. Those of
+// webhook secrets have an order of their own.
 func TestTables(t *testing.T) {
 	all := phases(t)
 	used := map[Phase]bool{}
 	for _, s := range []Strategy{Standard, RollBack, Emergency} {
-		steps := table(s)
+		steps := provider.table(s)
 		run := &run{Strategy: s, Phase: steps[0].phase}
 		before := -1
 		for _, line := range steps {
@@ -46,15 +52,28 @@ func TestTables(t *testing.T) {
 			require.Greater(t, place, before, "%s of %s stands twice, or out of order", line.phase, s)
 			require.Equal(t, line.phase, run.Phase, s)
 			before, used[line.phase] = place, true
-			run.next()
+			run.next(provider)
 		}
 		require.Equal(t, PhaseFinish, run.Phase, "there is nothing after the end")
+	}
+	for _, s := range []Strategy{Standard, RollBack, Emergency} {
+		steps := receiver.table(s)
+		run := &run{Strategy: s, Phase: steps[0].phase}
+		seen := map[Phase]bool{}
+		for _, line := range steps {
+			require.Contains(t, all, line.phase)
+			require.False(t, seen[line.phase], "%s of %s stands twice", line.phase, s)
+			require.Equal(t, line.phase, run.Phase, s)
+			seen[line.phase], used[line.phase] = true, true
+			run.next(receiver)
+		}
+		require.Equal(t, PhaseFinish, run.Phase)
 	}
 	for _, p := range all {
 		require.True(t, used[p], "no strategy has %s", p)
 	}
 	for _, p := range []Phase{PhaseIssue, PhaseProve, PhaseCanary, PhaseDisable, "", "nonsense"} {
-		require.Error(t, stepOf(RollBack, p).do(nil), "a phase that the strategy does not have")
+		require.Error(t, provider.stepOf(RollBack, p).do(nil), "a phase that the strategy does not have")
 	}
-	require.Error(t, stepOf(Emergency, PhaseSoak).do(nil), "an emergency waits for no window")
+	require.Error(t, provider.stepOf(Emergency, PhaseSoak).do(nil), "an emergency waits for no window")
 }

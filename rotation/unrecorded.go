@@ -8,11 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // late is an emergency that no journal took yet.
@@ -81,18 +79,7 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 			}
 		}
 	}
-	var g errgroup.Group
-	var mu sync.Mutex
-	for _, key := range keys {
-		g.Go(func() error {
-			err := r.revokeNamed(ctx, reg, key)
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-			return nil
-		})
-	}
-	_ = g.Wait()
+	errs = append(errs, r.revokeAll(ctx, reg, slices.Collect(maps.Values(keys))))
 	r.deliverUnrecorded(ctx, reg, in, len(keys))
 	return errors.Join(errs...)
 }

@@ -1,0 +1,186 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/handover-go/handover/secret"
+)
+
+// accept brings every receiver to accept the target, beside what the sender signs with today, and looks whether each does.
+func (d *drive) accept() error {
+	run := d.st.Run
+	if d.neverLeft() {
+		return nil
+	}
+	if d.emergency() {
+		d.fold() // what has to die is on its way to the same receivers
+	}
+	if err := d.read(); err != nil {
+		return err
+	}
+	if err := d.deploy(run.Consumers, RolePending); err != nil {
+		return err
+	}
+	if err := d.adopted(run.Consumers); err != nil {
+		if d.overtaken() {
+			return to(run.Phase, "a receiver does not hold what it was told")
+		}
+		return err
+	}
+	if err := d.gullible(); err != nil {
+		return d.failing(err)
+	}
+	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d")
+}
+
+// neverLeft reports whether a roll-back finds the sender where it always was: then only the receivers have heard of the new secret.
+func (d *drive) neverLeft() bool {
+	run := d.st.Run
+	other := d.st.key(run.New)
+	return run.Strategy == RollBack && (other == nil || !other.Presented)
+}
+
+// acceptSet is what every receiver has to accept, newest first: the journal decides, the store has the values.
+func (d *drive) acceptSet() []Key {
+	want := d.st.roles()
+	var keys []Key
+	for _, k := range d.doc.Keys {
+		if w, known := want[k.Key.Serial]; known && w.Role != RoleRetiring && !w.Compromised {
+			keys = append(keys, k.Key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b Key) int { return cmp.Compare(b.Serial, a.Serial) })
+	return keys
+}
+
+// gullible asks every receiver about a secret that nobody has: one that accepts it verifies nothing, and what it says of others
+// is worth nothing.
+func (d *drive) gullible() error {
+	nobodys := Key{ID: "a secret that nobody has", Secret: secret.Random(32)}
+	for i := range d.reg.Bindings {
+		b := &d.reg.Bindings[i]
+		if b.Verifier == nil || d.st.Run.consumer(b.Name) == nil {
+			continue
+		}
+		err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return b.Verifier.Verify(ctx, nobodys) })
+		if err == nil {
+			return &Error{Consumer: b.Name, Evidence: "it accepts a delivery that was signed with a secret nobody has", Action: "make it verify: whatever it says of a secret proves nothing"}
+		}
+		if !errors.Is(err, ErrRejected) && !unsupported(err) {
+			return &Error{Consumer: b.Name, Evidence: "it is not known whether it refuses anything", Err: hide(err)}
+		}
+	}
+	return nil
+}
+
+// sworn asks people about the receivers that nothing can look into. What they deployed by hand they have seen.
+func (d *drive) sworn(text string) error {
+	var needs []Need
+	for _, c := range d.st.Run.Consumers {
+		b := d.reg.binding(c.Name)
+		if b == nil || c.Verified == d.st.Run.Target || c.Sworn == c.Holds || d.r.accepts(d.ctx, b, d.value(d.st.Run.Target), c.AckedAt) != errBlind {
+			continue
+		}
+		needs = append(needs, d.personNeed("attest", c.Name, fmt.Sprintf("%s: "+text, c.Name, generationOf(d.st.key(d.st.Run.Target))), VerbAttest, VerbRollBack))
+	}
+	if len(needs) > 0 {
+		return d.again(needs...)
+	}
+	return nil
+}
+
+// notAccepting is what is wrong with a receiver that was told of a secret and does not take it.
+func notAccepting(name string, err error) *Error {
+	e := &Error{Consumer: name, Evidence: "it was told to accept the secret, and that is not seen", Err: hide(err)}
+	switch {
+	case errors.Is(err, ErrRejected):
+		e.Diagnosis, e.Evidence, e.Action = ConsumerNotUpdated, "it was told to accept the secret, and refuses it", "restart it"
+	case errors.Is(err, errMixed):
+		e.Diagnosis, e.Evidence, e.Action = PartialRollout, "some of its processes accept the secret, and others refuse it", "wait for the rollout, or restart them"
+	}
+	return e
+}
+
+// drop has every receiver forget the victims, on facts that are observed in this Advance; the store stops serving them first, for
+// whoever reads it. From its intent on there is only forward.
+func (d *drive) drop() error {
+	run := d.st.Run
+	due := slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered })
+	if !due {
+		return nil
+	}
+	if !run.irreversible(d.st) {
+		if err := d.nobodyBehind(); err != nil {
+			return err
+		}
+	}
+	if err := d.passGate(); err != nil {
+		if run.irreversible(d.st) {
+			return err
+		}
+		return inSoak(err)
+	}
+	for _, victim := range d.st.victims() {
+		victim.Condemned = true // whether this library may end it or not: it is served to nobody
+		if why := d.untouchable(victim); why != nil {
+			d.owe(victim, why)
+		} else if victim.RevokedAt.IsZero() {
+			victim.RevokedAt = time.Now()
+		}
+	}
+	if err := d.save(); err != nil {
+		return err
+	}
+	if err := d.project(nil); err != nil {
+		return err
+	}
+	if err := d.deploy(run.Consumers, RoleCurrent); err != nil {
+		return d.lateDrop(err)
+	}
+	for _, victim := range d.st.victims() {
+		if !victim.Answered {
+			if err := d.endAtSender(victim); err != nil {
+				return d.lateRevoke(victim, err)
+			}
+		}
+	}
+	return nil
+}
+
+// lateDrop waits for a person, and for receivers that do not answer as long as patience lasts; then the secret is a debt.
+func (d *drive) lateDrop(err error) error {
+	var w *waiting
+	if errors.As(err, &w) {
+		return err
+	}
+	var lost *turn
+	if errors.Is(err, errLost) || errors.As(err, &lost) || time.Since(d.st.Run.Failing) < d.reg.Policy.Patience {
+		return err
+	}
+	d.st.Run.Failing = time.Time{}
+	for _, victim := range d.st.victims() {
+		d.owe(victim, &Error{Evidence: "not every receiver was told to forget it", Err: hide(err)})
+	}
+	return nil
+}
+
+// endAtSender ends what the provider still holds of a secret that no receiver is to accept any more.
+func (d *drive) endAtSender(k *keyState) error {
+	held := k.Key.ID != "" && slices.ContainsFunc(d.st.Keys, func(o *keyState) bool {
+		return o.Key.ID == k.Key.ID && o != k && o.live() && o.DeadAt.IsZero() // the id is the webhook's, whatever it signs with
+	})
+	var err error
+	at := time.Now()
+	if !held {
+		err = guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	}
+	return d.revoked(k, at, err)
+}

@@ -1,0 +1,149 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// signsAtOnce reports whether the sender of a webhook signs with a secret as soon as it is made.
+func (d *drive) signsAtOnce() bool {
+	_, ok := As[Activator](d.reg.Issuer)
+	return d.reg.webhook && !ok
+}
+
+// activate tells the sender to sign with the target. From the intent on it may be signing with either.
+func (d *drive) activate() error {
+	run := d.st.Run
+	key := d.st.key(run.Target)
+	act, ok := As[Activator](d.reg.Issuer)
+	switch {
+	case d.neverLeft() || run.Activated == run.Target:
+		return nil
+	case !ok: // it does so since it was made
+		key.Presented = true
+		run.Activated, run.ActivatedAt = run.Target, latest(run.IssuedAt, run.BeganAt)
+		return nil
+	}
+	if err := d.read(); err != nil {
+		return err
+	}
+	key.Presented, key.Activating = true, time.Now()
+	d.fresh = nil
+	if err := d.save(); err != nil {
+		return err
+	}
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return act.Activate(ctx, d.value(run.Target)) })
+	if errors.Is(err, ErrManual) && run.SenderTold == run.Target {
+		err = nil // a person said that it is done
+	}
+	switch {
+	case errors.Is(err, ErrManual):
+		return d.again(d.personNeed("activate", "", publicText(err), VerbDone, VerbRollBack))
+	case errors.Is(err, ErrNotYet):
+		return d.again(Need{ID: d.needID("activate"), Kind: NeedRetry, Text: "the sender is being told to sign with the secret"})
+	case err != nil:
+		return d.failing(&Error{Evidence: "the sender was not told to sign with " + key.Key.String(), Err: hide(err)})
+	}
+	run.Failing = time.Time{}
+	run.Activated, run.ActivatedAt = run.Target, time.Now()
+	d.emit(Event{Kind: EventActivated, Text: "the sender signs with " + key.Key.String()})
+	return nil
+}
+
+// matched waits until every receiver has verified a delivery that the sender signed with the target since it was told to, and has
+// the sender make one where it can.
+func (d *drive) matched() error {
+	run := d.st.Run
+	if d.neverLeft() {
+		return nil
+	}
+	needs := d.unmatched()
+	if len(needs) > 0 && d.ping() {
+		needs = d.unmatched()
+	}
+	if len(needs) > 0 {
+		if d.senderStrayed() {
+			return to(PhaseActivate, "the sender still uses another secret")
+		}
+		return d.again(needs...)
+	}
+	d.emit(Event{Kind: EventProven, Text: "every receiver has verified a delivery that was signed with " + d.st.key(run.Target).Key.String()})
+	return nil
+}
+
+// ping has the sender deliver a test. It reports whether it was done.
+func (d *drive) ping() bool {
+	if d.reg.Ping == nil {
+		return false
+	}
+	key := d.value(d.st.Run.Target)
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Ping.Verify(ctx, key) })
+	if err != nil && !unsupported(err) {
+		d.st.Problem = &Error{Evidence: "the sender's test delivery failed", Err: hide(err)}
+	}
+	return err == nil
+}
+
+// unmatched are the receivers that have not verified a delivery signed with the target since the sender was told.
+func (d *drive) unmatched() []Need {
+	run := d.st.Run
+	d.readReceipts(d.look(run.Consumers, run.Target), func(c *consumerState, s sight) { d.rememberReceipts(c, s) })
+	var needs []Need
+	for _, c := range run.Consumers {
+		if d.reg.binding(c.Name) == nil || c.Matched == run.Target {
+			continue
+		}
+		n := Need{ID: d.needID("match/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": no delivery signed with the secret has arrived since the sender was told", Verbs: []Verb{VerbAttest, VerbExtend, VerbRollBack}}
+		if c.Problem != nil {
+			n.Text = c.Problem.text()
+			d.st.Problem = c.Problem
+		}
+		if b := d.reg.binding(c.Name); b.Usage == nil {
+			n.Kind = NeedPerson
+			n.Text = fmt.Sprintf("%s: nothing tells which secret a delivery matched: look, and attest that one with generation %d was verified", c.Name, generationOf(d.st.key(run.Target)))
+		}
+		needs = append(needs, n)
+	}
+	return needs
+}
+
+// senderStrayed forgets that the sender was told where the newest deliveries say otherwise for longer than patience: a call that
+// told it something else may have landed later.
+func (d *drive) senderStrayed() bool {
+	run := d.st.Run
+	_, can := As[Activator](d.reg.Issuer)
+	if !d.reg.webhook || !can || run.Activated != run.Target || run.SenderTold == run.Target || time.Since(run.ActivatedAt) < d.reg.Policy.Patience {
+		return false
+	}
+	for _, c := range run.Consumers {
+		if c.Problem != nil && c.Problem.Diagnosis == SenderOnOldSecret {
+			run.Activated = 0
+			return true
+		}
+	}
+	return false
+}
+
+// attest takes a person's word on a receiver.
+func (d *drive) attest(n Need, a Answer, c *consumerState) {
+	run := d.st.Run
+	generation := generationOf(d.st.key(run.Target))
+	switch {
+	case strings.Contains(n.ID, "/match/"):
+		now := time.Now()
+		c.Matched, c.MatchedAt, c.LastMatched = run.Target, now, now
+		d.answered(a, fmt.Sprintf("%s has verified a delivery with generation %d", n.Name, generation))
+	case strings.Contains(n.ID, "/quiet/"):
+		c.Quieted = run.Target
+		d.answered(a, fmt.Sprintf("%s gets no delivery any more but with generation %d", n.Name, generation))
+	default:
+		c.Sworn = c.Holds
+		d.answered(a, fmt.Sprintf("%s accepts what it was told, and nothing else", n.Name))
+	}
+}
