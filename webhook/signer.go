@@ -236,11 +236,11 @@ func (s *Signer) SignRequest(r *http.Request, messageID string, at time.Time, bo
 		}
 		var ok bool
 		if d.form, ok = signedForm(r.Header, r.URL, body); !ok {
-			return errors.New("webhook: the form has a value twice under one name, or bodySHA256 is not the hash of the body")
+			return errors.New("webhook: the body is no form, and bodySHA256 is not its hash")
 		}
 	}
 	sent := *r.URL
-	sent.Fragment, sent.RawFragment, sent.User = "", "", nil
+	sent.Fragment, sent.RawFragment = "", ""
 	d.url = sent.String()
 	return s.sign(r.Header, d, body)
 }

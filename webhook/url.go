@@ -33,8 +33,8 @@ func (v *Verifier) setURL(text string) error {
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
 		return wrongConfig("URL", "is not an absolute http or https URL")
-	case u.User != nil || strings.ContainsAny(text, "?#"):
-		return wrongConfig("URL", "has to be without user, query and fragment")
+	case strings.ContainsAny(text, "?#"):
+		return wrongConfig("URL", "has to be without query and fragment")
 	}
 	v.url = publicURL{base: text, path: u.Path != ""}
 	return nil
@@ -84,8 +84,8 @@ func (s *Scheme) signsForm() bool {
 
 const bodyHash = "bodySHA256"
 
-// signedForm is what {form} stands for. A value that is there twice under one name is refused: signers leave the second one
-// out, readers see it. A body that is no form is signed by its hash in the URL.
+// signedForm is what {form} stands for: every value of every name. What is there twice, name and value, is signed once, as
+// Twilio's own libraries do. A body that is no form is signed by its hash in the URL.
 func signedForm(h http.Header, u *url.URL, body []byte) (string, bool) {
 	if hash, ok := single(u.RawQuery, bodyHash); !ok {
 		return "", false
@@ -112,10 +112,7 @@ func signedForm(h http.Header, u *url.URL, body []byte) (string, bool) {
 	for _, name := range names {
 		all := values[name]
 		slices.Sort(all)
-		if len(slices.Compact(slices.Clone(all))) != len(all) {
-			return "", false
-		}
-		for _, value := range all {
+		for _, value := range slices.Compact(all) {
 			b.WriteString(name)
 			b.WriteString(value)
 		}
