@@ -1,0 +1,277 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config of a Verifier.
+type Config struct {
+	// Scheme of the sender. Required.
+	Scheme *Scheme
+	// Secrets, newest first. None yet: everything is refused with ErrNoSecret until Set.
+	Secrets []Secret
+	// URL is the public URL of the endpoint, for schemes that sign one, and required there: what a request says about its own
+	// host is for its sender, or a proxy, to choose. It has no query, which is always the request's. With a path the sender's
+	// path is that one; without, it is the request's.
+	URL string
+	// Tolerance is how far the signed time may be from now, both ways. Zero: the scheme's, 5 minutes as a rule. It is an
+	// error where no time is signed.
+	Tolerance time.Duration
+	// MaxBody is the longest body in bytes. Zero: 1 MiB.
+	MaxBody int64
+	// Replay remembers deliveries, so that each verifies once. Nil: they may repeat. It is an error where nothing is signed.
+	// If it fails, the delivery is refused with ErrReplayStore.
+	Replay Replay
+	// ReplayFor is how long Replay remembers. Zero: twice the tolerance, after which a repetition is stale; where no time is
+	// signed 24 hours, after which a repetition verifies again.
+	ReplayFor time.Duration
+	// Name tells the senders of one scheme apart where they share Replay. Empty: the scheme's.
+	Name string
+	// Observe sees the outcome of every delivery: metrics, which secret matched. It is called by the goroutine that verifies,
+	// so it must not block.
+	Observe func(Match, error)
+}
+
+// Match says what verified.
+type Match struct {
+	SecretID  string
+	MessageID string    // zero where the scheme signs none
+	SignedAt  time.Time // zero where the scheme signs no time
+
+	replay string // what Replay knows the delivery as
+}
+
+// Verifier checks deliveries against a set of secrets. It is safe for concurrent use. A verification reads the set once and
+// takes no lock: while Set runs, each delivery meets the old set or the new one, and never parts of both.
+type Verifier struct {
+	scheme    *Scheme
+	tolerance time.Duration
+	maxBody   int64
+	url       publicURL
+	replay    Replay
+	replayFor time.Duration
+	name      string
+	observe   func(Match, error)
+	least     int // bytes of a secret
+
+	mu  sync.Mutex // of Set
+	set atomic.Pointer[set]
+}
+
+const defaultMaxBody = 1 << 20
+
+// NewVerifier refuses secrets that are short, malformed, nameless or there twice, and a Config that contradicts its scheme.
+// The errors name the field or the secret, and hold nothing of its value. With no secrets at all, or nil, the Verifier begins
+// empty; with nothing but zero Values it is an error.
+func NewVerifier(c Config) (*Verifier, error) { return newVerifier(c, leastSecret) }
+
+// newVerifier takes the least number of bytes of a secret: the vectors that senders publish have short ones.
+func newVerifier(c Config, least int) (*Verifier, error) {
+	if c.Scheme == nil {
+		return nil, errors.New("webhook: Config.Scheme is required")
+	}
+	v := &Verifier{
+		scheme: c.Scheme, tolerance: c.Tolerance, maxBody: c.MaxBody, replay: c.Replay, replayFor: c.ReplayFor,
+		name: c.Name, observe: c.Observe, least: least,
+	}
+	var errs []error
+	for _, err := range []error{
+		c.Scheme.config.Algorithm.probeScheme(), v.setURL(c.URL), v.setTolerance(), v.setMaxBody(), v.setReplay(),
+	} {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if len(c.Secrets) > 0 {
+		if err := v.Set(c.Secrets...); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+func wrongConfig(field, format string, args ...any) error {
+	return fmt.Errorf("webhook: Config.%s: %s", field, fmt.Sprintf(format, args...))
+}
+
+func (v *Verifier) setTolerance() error {
+	if v.tolerance < 0 || v.tolerance > 0 && !v.scheme.timed {
+		return wrongConfig("Tolerance", "is negative, or scheme %s signs no time", v.scheme)
+	}
+	for _, d := range []time.Duration{v.scheme.config.Tolerance, defaultTolerance} {
+		if v.tolerance == 0 && v.scheme.timed {
+			v.tolerance = d
+		}
+	}
+	return nil
+}
+
+func (v *Verifier) setMaxBody() error {
+	if v.maxBody == 0 {
+		v.maxBody = defaultMaxBody
+	}
+	if v.maxBody < 0 {
+		return wrongConfig("MaxBody", "is negative")
+	}
+	return nil
+}
+
+// Set replaces the secrets, newest first: all of them or, with an error, none. A secret that stays, with its ID and its value,
+// keeps its Usage.
+func (v *Verifier) Set(secrets ...Secret) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	next, err := v.scheme.newSet(v.set.Load(), secrets, v.least)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, sl := range next.slots {
+		sl.usage.begin(now)
+	}
+	v.set.Store(next)
+	return nil
+}
+
+// Verify checks a body that is already read. ctx is for Replay. Schemes that sign something of the request beside headers and
+// body need VerifyRequest.
+//
+// The match comes without an error, and with ErrReplayed or ErrReplayStore, which say that the delivery is genuine but not new,
+// or perhaps not. Where the scheme is an HMAC of body, time and id, Verify allocates nothing.
+//
+// Time and memory: what has no plausible signature is refused before anything is hashed; a forgery costs one pass over the
+// body for each live secret. The secret that matched last is tried first and the first that matches ends it, so the time of a
+// success tells whoever holds a valid signature which secret made it, which they knew. The time of a refusal tells nothing
+// about any secret.
+func (v *Verifier) Verify(ctx context.Context, h http.Header, body []byte) (Match, error) {
+	m, err := v.verify(ctx, h, body)
+	if v.observe != nil {
+		v.observe(m, err)
+	}
+	return m, err
+}
+
+var errNeedsRequest = errors.New("webhook: the scheme signs more than headers and body: use VerifyRequest or Middleware")
+
+func (v *Verifier) verify(ctx context.Context, h http.Header, body []byte) (Match, error) {
+	if v.scheme.request {
+		return Match{}, errNeedsRequest
+	}
+	if int64(len(body)) > v.maxBody {
+		return Match{}, ErrTooLarge
+	}
+	var d delivery
+	now := time.Now()
+	current, err := v.open(&d, h, now)
+	if err != nil {
+		return Match{}, err
+	}
+	m, _, err := v.check(ctx, current, &d, body, now)
+	return m, err
+}
+
+// open checks what can be checked before the body is known.
+func (v *Verifier) open(d *delivery, h http.Header, now time.Time) (*set, error) {
+	current := v.set.Load()
+	if current == nil || current.ends && !current.live(now) {
+		return nil, ErrNoSecret
+	}
+	return current, v.scheme.parse(d, h, now, v.tolerance)
+}
+
+// check checks the rest, and returns the key that matched too.
+func (v *Verifier) check(ctx context.Context, current *set, d *delivery, body []byte, now time.Time) (Match, *key, error) {
+	k := v.scheme.find(current, d, body, now)
+	if k == nil {
+		return Match{}, nil, ErrMismatch
+	}
+	if name := v.scheme.config.TimestampJSON; name != "" {
+		var ok bool
+		if d.stamp, ok = member(body, name); !ok {
+			return Match{}, nil, ErrMalformed
+		}
+		if err := v.scheme.parseTime(d, now, v.tolerance); err != nil {
+			return Match{}, nil, err
+		}
+	}
+	m := Match{SecretID: k.id, MessageID: d.id, SignedAt: d.at}
+	if v.replay != nil {
+		m.replay = v.replayID(k, d, body)
+		if err := v.seen(ctx, m.replay); err != nil {
+			return m, nil, err
+		}
+	}
+	k.usage.count(now)
+	return m, k, nil
+}
+
+// find returns the key that made one of d's signatures, or nil.
+func (s *Scheme) find(current *set, d *delivery, body []byte, now time.Time) *key {
+	recent := int(current.recent.Load())
+	if current.matches(s, recent, d, body, now) {
+		return current.slots[recent].key
+	}
+	for i := range current.slots {
+		if i != recent && current.matches(s, i, d, body, now) {
+			current.recent.Store(int32(i))
+			return current.slots[i].key
+		}
+	}
+	return nil
+}
+
+func (n *set) matches(s *Scheme, i int, d *delivery, body []byte, now time.Time) bool {
+	sl := &n.slots[i]
+	if n.ends && sl.ended(now) {
+		return false
+	}
+	if sl.public == nil && s.config.Algorithm == Token {
+		sum := sha256.Sum256([]byte(d.candidates[0]))
+		return subtle.ConstantTimeCompare(sum[:], sl.token[:]) == 1
+	}
+	if !d.has(sl.public != nil) {
+		return false
+	}
+	st := sl.get()
+	var ok bool
+	if sl.public != nil {
+		s.join(st, d, body)
+		ok = s.verifyPublic(sl.key, st, d)
+	} else {
+		ok = s.verifyMAC(st, d, body)
+	}
+	sl.put(st)
+	return ok
+}
+
+// has reports whether there is a candidate of that kind: a key of the other kind has nothing to do.
+func (d *delivery) has(public bool) bool {
+	if public {
+		return d.public != 0
+	}
+	return d.public != 1<<d.count-1
+}
+
+// verifyMAC compares all candidates, as text, in constant time: there is one text for one MAC.
+func (s *Scheme) verifyMAC(st *state, d *delivery, body []byte) bool {
+	text := s.config.Encoding.append(st.text[:0], s.authenticate(st, d, body))
+	equal := 0
+	for i := range d.count {
+		if !d.isPublic(i) {
+			equal |= subtle.ConstantTimeCompare(text, []byte(d.candidates[i]))
+		}
+	}
+	return equal == 1
+}
