@@ -226,7 +226,7 @@ func TestCallTimeout(t *testing.T) {
 		assert.ErrorContains(t, err, "timed out")
 
 		ctx, cancel = context.WithCancel(t.Context())
-		go cancel()
+		time.AfterFunc(time.Second, cancel)
 		err = issuer.Call(ctx, client, http.MethodPost, "http://example.com/", map[string]string{}, nil)
 		matches(t, err)
 		assert.ErrorIs(t, err, context.Canceled)
