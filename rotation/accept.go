@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -45,7 +46,7 @@ func (d *drive) accept() error {
 func (d *drive) neverLeft() bool {
 	run := d.st.Run
 	other := d.st.key(run.New)
-	return run.Strategy == RollBack && (other == nil || !other.Presented)
+	return d.reg.webhook && run.Strategy == RollBack && (other == nil || !other.Presented)
 }
 
 // acceptSet is what every receiver has to accept, newest first: the journal decides, the store has the values.
@@ -115,7 +116,7 @@ func (d *drive) drop() error {
 	run := d.st.Run
 	due := slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered })
 	if !due {
-		return nil
+		return d.cleanSender()
 	}
 	if !run.irreversible(d.st) {
 		if err := d.nobodyBehind(); err != nil {
@@ -146,13 +147,9 @@ func (d *drive) drop() error {
 		return d.lateDrop(err)
 	}
 	for _, victim := range d.st.victims() {
-		if !victim.Answered {
-			if err := d.endAtSender(victim); err != nil {
-				return d.lateRevoke(victim, err)
-			}
-		}
+		_ = d.revoked(victim, victim.RevokedAt, nil) // which has no error of its own
 	}
-	return nil
+	return d.cleanSender()
 }
 
 // lateDrop waits for a person, and for receivers that do not answer as long as patience lasts; then the secret is a debt.
@@ -177,10 +174,17 @@ func (d *drive) endAtSender(k *keyState) error {
 	held := k.Key.ID != "" && slices.ContainsFunc(d.st.Keys, func(o *keyState) bool {
 		return o.Key.ID == k.Key.ID && o != k && o.live() && o.DeadAt.IsZero() // the id is the webhook's, whatever it signs with
 	})
-	var err error
-	at := time.Now()
-	if !held {
-		err = guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	if held {
+		return nil
 	}
-	return d.revoked(k, at, err)
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	switch {
+	case errors.Is(err, ErrManual):
+		d.emit(Event{Kind: EventWaiting, Level: slog.LevelWarn, Text: k.Key.String() + " is accepted by nobody any more: " + publicText(err)})
+		return nil
+	case errors.Is(err, ErrNotFound):
+		return nil
+	default:
+		return err
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -106,7 +107,7 @@ func (d *drive) verifyAll() error {
 // nobodyBehind turns back to the deployment where somebody was not told: whatever the phase, nobody is left behind.
 func (d *drive) nobodyBehind() error {
 	run := d.st.Run
-	if len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
+	if !d.neverLeft() && len(d.pendingDeploy(run.Consumers, RoleCurrent)) > 0 {
 		return to(d.reg.moving(run.Strategy), "a consumer was added")
 	}
 	return nil
@@ -238,7 +239,7 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 			c.Acked, c.AckedAt, c.Role, c.Problem = run.Target, time.Now(), role, nil
 			c.Holds = c.Offered
 			run.DeployedAt = c.AckedAt
-			d.emit(Event{Kind: EventDeployed, Consumer: c.Name, Text: c.Name + " was given " + d.st.key(run.Target).Key.String()})
+			d.emit(Event{Kind: EventDeployed, Consumer: c.Name, Text: d.givenText(c)})
 		case role == RolePending && unsupported(err) && !d.reg.webhook:
 			c.CurrentOnly, c.Sent = true, 0
 		case errors.Is(err, ErrManual):
@@ -258,6 +259,18 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 	}
 	run.Failing = time.Time{}
 	return nil
+}
+
+// givenText tells what a consumer was given.
+func (d *drive) givenText(c *consumerState) string {
+	if !d.reg.webhook {
+		return c.Name + " was given " + d.st.key(d.st.Run.Target).Key.String()
+	}
+	var generations []string
+	for _, k := range d.acceptSet() {
+		generations = append(generations, strconv.Itoa(k.Generation))
+	}
+	return c.Name + " was told to accept generation " + strings.Join(generations, " and ")
 }
 
 // deployment names what a person is asked to do about a consumer. One answer must not fit two sets of a receiver.

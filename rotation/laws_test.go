@@ -143,10 +143,10 @@ func (h *hazard) nothingLost() {
 }
 
 // status is what the journal says.
-func (h *hazard) status() rotation.Status {
-	h.t.Helper()
-	st, err := h.rotator().Status(context.Background(), name)
-	require.NoError(h.t, err)
+func (w *world) status() rotation.Status {
+	w.t.Helper()
+	st, err := w.rotator().Status(context.Background(), name)
+	require.NoError(w.t, err)
 	return st
 }
 

@@ -79,10 +79,10 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 		RollbackTakes: run.BackTakes, Timeline: slices.Clone(run.Timeline),
 	}
 	if old := st.key(run.Old); old != nil {
-		rec.OldID = old.Key.ID
+		rec.OldID = cmp.Or(old.Key.ID, old.Key.Name)
 	}
 	if n := st.key(cmp.Or(run.New, run.Target)); n != nil {
-		rec.NewID = n.Key.ID
+		rec.NewID = cmp.Or(n.Key.ID, n.Key.Name)
 	}
 	for _, c := range run.Consumers {
 		rec.Consumers = append(rec.Consumers, run.consumerRecord(c))

@@ -150,7 +150,11 @@ func (d *drive) revoked(k *keyState, at time.Time, err error) error {
 	if run := d.st.Run; run != nil && slices.Contains(run.Victims, k.Key.Serial) {
 		run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 	}
-	d.emit(Event{At: at, Kind: EventRevoked, Text: k.Key.String() + " was revoked"})
+	text := k.Key.String() + " was revoked"
+	if d.reg.webhook {
+		text = "every receiver was told to refuse " + k.Key.String()
+	}
+	d.emit(Event{At: at, Kind: EventRevoked, Text: text})
 	return nil
 }
 

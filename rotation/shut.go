@@ -72,6 +72,9 @@ func (d *drive) sendShut(reqs []DeployRequest) {
 // foldShut records which receivers were told. When all of them were, what is compromised counts as answered, and is to be proven.
 func (d *drive) foldShut(results []killed) {
 	run := d.st.Run
+	if run == nil { // it has ended, with everything told
+		return
+	}
 	var failed *multierror.Error
 	for _, res := range results {
 		c := run.consumer(res.receiver)
@@ -131,11 +134,11 @@ func (d *drive) allTold() error {
 	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no older one")
 }
 
-// cleanSender ends, after an emergency, what the provider still holds of secrets that are dead. It is tried as long as patience
-// lasts: nobody accepts them any more.
+// cleanSender ends what the provider still holds of secrets that no receiver is to accept any more. It is tried as long as patience
+// lasts: they are of no use to anybody.
 func (d *drive) cleanSender() error {
 	for _, victim := range d.st.victims() {
-		if victim.DeadAt.IsZero() || victim.Cleaned {
+		if !victim.Answered && victim.DeadAt.IsZero() || victim.Cleaned {
 			continue
 		}
 		if err := d.endAtSender(victim); err != nil {
@@ -146,7 +149,7 @@ func (d *drive) cleanSender() error {
 			if time.Since(run.Failing) < d.reg.Policy.Patience {
 				return &Error{Evidence: victim.Key.String() + " was not removed at the sender", Err: hide(err)}
 			}
-			d.note(slog.LevelWarn, victim.Key.String()+" is dead, and was not removed at the sender: remove it there")
+			d.note(slog.LevelWarn, victim.Key.String()+" is accepted by nobody any more, and was not removed at the sender: remove it there")
 		}
 		victim.Cleaned = true
 	}
@@ -181,7 +184,10 @@ func (d *drive) shut(k *keyState) error {
 	if err := multierror.Append(nil, errs...).ErrorOrNil(); err != nil {
 		return err
 	}
-	return d.endAtSender(k)
+	if err := d.endAtSender(k); err != nil {
+		return err
+	}
+	return d.revoked(k, k.RevokedAt, nil)
 }
 
 // tell makes one request to its receiver.

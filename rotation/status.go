@@ -88,7 +88,7 @@ type Record struct {
 	Phase         Phase            `json:"phase"`
 	Outcome       Outcome          `json:"outcome"`
 	Generation    int              `json:"generation"`       // of the new key
-	OldID         string           `json:"old_id,omitzero"`  // of the key that was current at the beginning
+	OldID         string           `json:"old_id,omitzero"`  // of the key that was current at the beginning; its name, where it has no id
 	NewID         string           `json:"new_id,omitzero"`  // of the key that takes over
 	Reason        string           `json:"reason,omitzero"`  // why it began
 	Actor         string           `json:"actor"`            // who began it
