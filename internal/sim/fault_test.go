@@ -101,6 +101,11 @@ const (
 	opJournal op = "save journal"
 	opDeliver op = "deliver"
 
+	opActivate op = "activate" // the sender of a webhook
+	opPing     op = "ping"     // it makes a test delivery
+	opProbe    op = "probe"    // of a receiver
+	opUsage    op = "usage"    // as a receiver tells it
+
 	opLoadStore   op = "load store"
 	opLoadJournal op = "load journal"
 	opList        op = "list"
@@ -113,7 +118,7 @@ const (
 // effect reports whether a call changes the world.
 func (o op) effect() bool {
 	switch o {
-	case opIssue, opRevoke, opDisable, opEnable, opDeploy, opStore, opJournal:
+	case opIssue, opRevoke, opDisable, opEnable, opDeploy, opActivate, opStore, opJournal:
 		return true
 	}
 	return false
@@ -124,7 +129,9 @@ func (o op) troubles() []Trouble {
 	switch {
 	case o == opDeliver:
 		return []Trouble{Fails, Lost, Hangs, Panics, Exits, DiesAfter, Down}
-	case o == opVerify:
+	case o == opPing:
+		return []Trouble{Fails, Lost, Hangs, Panics, Exits, DiesFirst, Stalls, Lies, Down}
+	case o == opVerify, o == opProbe:
 		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Rejects, Refuses, Down}
 	case o == opHealth:
 		return []Trouble{Fails, Hangs, Panics, Exits, DiesFirst, Stalls, Rejects, Down}
@@ -135,7 +142,7 @@ func (o op) troubles() []Trouble {
 	switch o {
 	case opIssue:
 		all = append(all, Refused)
-	case opDeploy, opRevoke:
+	case opDeploy, opRevoke, opActivate:
 		all = append(all, Lies)
 	}
 	return all
@@ -148,9 +155,9 @@ func (o op) system() string {
 		return "store"
 	case opJournal, opLoadJournal:
 		return "journal"
-	case opIssue, opRevoke, opDisable, opEnable, opList, opChoose:
+	case opIssue, opRevoke, opDisable, opEnable, opList, opChoose, opActivate, opPing:
 		return "provider"
-	case opDeploy, opHealth, opObserve:
+	case opDeploy, opHealth, opObserve, opProbe, opUsage:
 		return "services"
 	}
 	return string(o)

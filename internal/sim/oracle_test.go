@@ -43,6 +43,7 @@ type oracle struct {
 	holder      owner                       // of the lease, as the journal has it
 	claimedAt   time.Time                   // the store got the stamp of another installation than before
 	tookOver    time.Time                   // when the lease ran out that was taken last
+	hook        hookOracle
 }
 
 // owner is who drives, as the journal tells.
@@ -56,6 +57,7 @@ func newOracle(w *World) *oracle {
 		w: w, excused: map[*minted]string{}, compromised: map[*minted]time.Time{}, sent: map[*minted]time.Time{}, accused: map[*minted]map[string]bool{},
 		presented: map[*minted]bool{}, promotedAt: map[*minted]time.Time{}, replacedAt: map[*minted]time.Time{},
 		late: map[string]bool{}, handmade: map[*minted]bool{},
+		hook: hookOracle{gated: map[*minted]bool{}, told: map[*minted]map[*receiver]time.Time{}},
 	}
 }
 
@@ -297,6 +299,10 @@ func (o *oracle) serving(k rotation.StoredKey) {
 
 // over is law 7 for the end of an emergency: no key that it was about is alive.
 func (o *oracle) over(e rotation.Event) {
+	if o.w.hooks != nil {
+		o.overHook(e)
+		return
+	}
 	if e.Kind != rotation.EventEnded || e.Strategy != rotation.Emergency || o.tampered {
 		return
 	}
@@ -310,6 +316,10 @@ func (o *oracle) over(e rotation.Event) {
 
 // tried notes the revocation of a compromised key.
 func (o *oracle) tried(what op, about string) {
+	if o.w.hooks != nil {
+		o.toldOff(what, about)
+		return
+	}
 	for _, m := range o.w.provider.keys {
 		if _, bad := o.compromised[m]; bad && what == opRevoke && o.w.label(m) == about && o.sent[m].IsZero() {
 			o.sent[m] = time.Now()
@@ -332,6 +342,9 @@ func (o *oracle) believe(p *process) {
 	_ = json.Unmarshal(p.journal.entries[credential].Data, &rec) // an empty one at the beginning
 	for _, k := range rec.Keys {
 		m := o.w.provider.holder(k.Key.ID)
+		if o.w.hooks != nil {
+			m = o.w.hooks.find(k.Key)
+		}
 		if _, known := o.compromised[m]; m != nil && !known && len(k.Incidents) > 0 && !o.w.setting.Slots && o.w.label(m) == m.key.ID {
 			o.compromised[m] = time.Now()
 		}
@@ -344,6 +357,10 @@ func (o *oracle) before(p *process, what op, about string) {
 		return
 	}
 	o.believe(p)
+	if o.w.hooks != nil {
+		o.beforeHook(p, what, about)
+		return
+	}
 	if what == opRevoke {
 		for _, m := range o.w.provider.keys {
 			if _, bad := o.compromised[m]; bad && o.w.label(m) == about {

@@ -37,7 +37,8 @@ type process struct {
 	sawLoss bool        // its last write of the journal did not succeed
 	savedAt time.Time   // its last successful write of the journal
 	seen    map[string]time.Time
-	issuing time.Time // since when a call of Issue is under way; zero: none is
+	told    map[string]time.Time // receivers that have said when they verified what
+	issuing time.Time            // since when a call of Issue is under way; zero: none is
 }
 
 // alive reports whether the process can still do something.
@@ -86,7 +87,7 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 		w.mu.Unlock()
 		return injected{what: "down"}
 	}
-	if o == opVerify && time.Now().Before(w.refusing) {
+	if (o == opVerify || o == opProbe) && time.Now().Before(w.refusing) {
 		w.mu.Unlock()
 		return fmt.Errorf("simulated: a firewall: %w", rotation.ErrRejected)
 	}
@@ -233,7 +234,7 @@ const (
 
 // start makes a process with a Rotator for the world's credential.
 func (w *World) start(name string, skew time.Duration) *process {
-	p := &process{w: w, name: name, journal: w.journal, seen: map[string]time.Time{}}
+	p := &process{w: w, name: name, journal: w.journal, seen: map[string]time.Time{}, told: map[string]time.Time{}}
 	p.skew.Store(int64(skew))
 	if w.twoJournals {
 		p.journal = newBook(w)
@@ -261,6 +262,9 @@ func (w *World) start(name string, skew time.Duration) *process {
 // credential is the inventory of this process.
 func (p *process) credential() rotation.Credential {
 	w := p.w
+	if w.hooks != nil {
+		return p.webhook()
+	}
 	c := rotation.Credential{
 		Name: credential, Type: rotation.APIKey, Policy: w.setting.Policy,
 		Issuer: seamIssuer{w.provider, p}, Verifier: seamVerifier{w.provider, p, opVerify, ""},

@@ -69,13 +69,13 @@ func emergency(in rotation.Incident) func(context.Context, *process) error {
 func (w *World) declare(p *process, in rotation.Incident) (added []*minted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.emergency, w.revokeFirst = true, in.RevokeFirst
+	w.emergency, w.revokeFirst, w.oracle.hook.storm = true, in.RevokeFirst, true
 	w.tell("%s reports %s", p.name, in.Reference)
 	known := bytes.Contains(p.journal.entries[credential].Data, []byte(in.Reference))
 	for _, m := range w.provider.keys {
 		named := len(in.Credentials) > 0 && !known && !w.oracle.tampered
 		for _, leak := range in.Keys {
-			named = named || leak.KeyID == m.key.ID && m.exists(time.Now())
+			named = named || (leak.KeyID == m.key.ID || leak.Value.Equal(m.key.Secret) && !leak.Value.IsZero()) && m.exists(time.Now())
 		}
 		if m.foreign || !m.exists(time.Now()) {
 			continue
@@ -133,6 +133,11 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 			time.Sleep(time.Second)
 			continue
 		}
+		if w.giveUp(p, st, s) {
+			now, err := p.rotator.Abort(ctx, credential, "simulated")
+			w.say("Abort", now, err)
+			continue
+		}
 		if begun && err == nil {
 			w.finished(st, s)
 		}
@@ -145,6 +150,24 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// giveUp reports whether somebody aborts now: of a webhook nobody but a person knows that a new secret, which every receiver
+// accepts, is no good.
+func (w *World) giveUp(p *process, st rotation.Status, s Script) bool {
+	if w.hooks == nil || !s.Brittle || st.Open == nil || st.Open.Strategy != rotation.Standard || st.Open.Phase != w.setting.abortIn() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked["abort"].IsZero() {
+		w.asked["abort"] = time.Now()
+	}
+	ready := time.Since(w.asked["abort"]) > time.Minute && time.Since(w.asked["abort"]) < 2*time.Hour
+	if ready {
+		w.tell("%s aborts", p.name)
+	}
+	return ready
 }
 
 // finished ends the run if there is nothing left to do.
@@ -196,6 +219,9 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 			w.asked[debt.ID] = time.Now()
 		}
 		m := w.provider.holder(debt.Key.ID)
+		if w.hooks != nil {
+			m = w.hooks.find(debt.Key)
+		}
 		if m == nil && debt.Key.Name != "" {
 			for _, k := range w.provider.keys {
 				if k.key.Name == debt.Key.Name {
@@ -208,7 +234,10 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 			continue // it may yet settle by itself
 		}
 		w.mu.Lock()
-		if m != nil && m.gone.IsZero() {
+		if m != nil && w.hooks != nil {
+			w.endHook(m)
+			w.tell("a person ends %s by hand", m.key.ID)
+		} else if m != nil && m.gone.IsZero() {
 			m.gone = time.Now()
 			w.oracle.handmade[m] = true
 			w.tell("a person ends %s by hand", m.key.ID)
@@ -230,6 +259,15 @@ func (w *World) answer(n rotation.Need, st rotation.Status) (rotation.Answer, bo
 	a := rotation.Answer{Need: n.ID, Reason: "looked"}
 	for _, v := range n.Verbs {
 		a.Verb = v
+		if w.hooks != nil {
+			truth, known := w.answerHook(n, v)
+			if known && !truth && slices.Contains(n.Verbs, rotation.VerbAttest) {
+				return a, false // not yet
+			}
+			if known {
+				return a, truth
+			}
+		}
 		switch v {
 		case rotation.VerbAttest:
 			if n.Name == "" || w.uses(n.Name, w.vault.served()) {
@@ -279,6 +317,9 @@ func (w *World) uses(name string, k rotation.Key) bool {
 
 // recorded reports whether the journal knows the key by its id.
 func (o *oracle) recorded(m *minted) bool {
+	if o.w.hooks != nil {
+		return o.recordedHook(m)
+	}
 	return slices.ContainsFunc(o.w.processes, func(p *process) bool {
 		return bytes.Contains(p.journal.entries[credential].Data, []byte(`"`+m.key.ID+`"`))
 	})
@@ -295,6 +336,10 @@ func (w *World) verdict(s Script) {
 	}
 	if w.last.Last == nil {
 		return // stopped
+	}
+	if w.hooks != nil {
+		w.verdictHook(s)
+		return
 	}
 	current := p.byValue(w.vault.served().Secret)
 	if got := w.last.Last.Outcome; got != s.outcome && !w.meddled && !(s.Table != rotation.Emergency && w.met > 0) {

@@ -28,6 +28,12 @@ type Setting struct {
 	Stray     bool          // somebody whom no inventory knows uses the first key for some hours
 	Skews     []time.Duration
 
+	Signing   Signing // of a webhook
+	Receivers []Kind
+	OneID     bool           // every secret of the webhook bears the same id
+	NoPing    bool           // the sender makes no test deliveries
+	AbortIn   rotation.Phase // where somebody gives the new secret up, in the script of the roll-back
+
 	Brittle, BrittleFirst bool // the last service, or the first, breaks with every key but the first
 }
 
@@ -54,7 +60,7 @@ func Settings() []Setting {
 		return t
 	}
 	all := []Kind{Pushed, Restart, Reader, Job, Caching}
-	return []Setting{
+	return append([]Setting{
 		{Name: "plain", Traits: quick, Policy: policy, Services: []Kind{Pushed, Restart, Reader}},
 		{
 			Name: "slow", Traits: slow, Policy: policy, Propagate: 50 * time.Second, ListLag: 25 * time.Second, UsageLag: 10 * time.Minute,
@@ -89,7 +95,7 @@ func Settings() []Setting {
 			Name: "issuing kills", Traits: with(quick, func(t *rotation.Traits) { t.KillsOld = true }),
 			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowOutage: true}, Services: []Kind{Pushed, Reader},
 		},
-	}
+	}, Webhooks()...)
 }
 
 // lag is how long a service of this kind may go on with the old key.
@@ -97,7 +103,7 @@ func (k Kind) lag() time.Duration {
 	switch k {
 	case Caching:
 		return 20 * time.Second
-	case Reader:
+	case Reader, Follows:
 		return 40 * time.Second
 	case Job:
 		return jobRuns
@@ -113,5 +119,5 @@ const (
 
 // fits reports whether a script makes sense here: where issuing ends the old key, there is nothing to go back to.
 func (s Setting) fits(sc Script) bool {
-	return !(s.Traits.KillsOld && sc.Table == rotation.RollBack)
+	return !((s.Traits.KillsOld || s.Signing == AtOnce) && sc.Table == rotation.RollBack)
 }

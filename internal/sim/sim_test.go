@@ -23,6 +23,7 @@ var (
 	seconds   = flag.Int("sim.seconds", 4, "how long to run random schedules")
 	seed      = flag.Uint64("sim.seed", 1, "of random schedules; 0: another one each time")
 	meddling  = flag.Int("sim.meddle", 60, "one in so many interventions; 1: all of them")
+	webhooks  = flag.Int("sim.webhooks", 1, "one in so many single faults of a webhook secret")
 	logs      = flag.Bool("sim.logs", false, "traces with what the engine logs")
 )
 
@@ -45,6 +46,15 @@ func TestSingles(t *testing.T) {
 	for _, sc := range Scripts()[:3] {
 		t.Run(sc.Name, func(t *testing.T) {
 			explore(t, &Explorer{Setting: Settings()[0], Script: sc, Part: [2]int{1, sample}})
+		})
+	}
+}
+
+// The same for a webhook secret.
+func TestWebhookSingles(t *testing.T) {
+	for _, sc := range Scripts()[:3] {
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Webhooks()[0], Script: sc, Part: [2]int{1, *webhooks * sample}})
 		})
 	}
 }

@@ -36,15 +36,22 @@ func (w *World) state(p *process, label string) (uint64, string) {
 	slices.Sort(others)
 	fmt.Fprintf(h, "|%v %v", ago(p.wake), others)
 	for _, k := range w.vault.doc.Keys {
-		fmt.Fprintf(h, "|%s %s %v", names.of(k.Key.ID), k.Role, k.Compromised)
+		fmt.Fprintf(h, "|%s %s %v", names.of(w.idOf(k.Key)), k.Role, k.Compromised)
 	}
-	fmt.Fprintf(h, "|%s|%d %d", w.provider.text(names), w.pending, min(p.calls, 1))
+	live := ""
+	if w.hooks == nil {
+		live = w.provider.text(names)
+	}
+	fmt.Fprintf(h, "|%s|%d %d", live, w.pending, min(p.calls, 1))
 	for _, s := range w.services {
 		fmt.Fprintf(h, "|%v", s.hidden)
 		for _, i := range s.instances {
 			fmt.Fprintf(h, " %s %v", names.of(i.key.ID), i.idle)
 		}
 		fmt.Fprintf(h, " %d", len(s.restarts)-len(s.done))
+	}
+	if w.hooks != nil {
+		w.hooks.digest(h, names)
 	}
 	for _, m := range w.provider.keys {
 		if _, bad := w.oracle.compromised[m]; bad && m.exists(time.Now()) {
@@ -53,11 +60,53 @@ func (w *World) state(p *process, label string) (uint64, string) {
 	}
 	words := strings.Fields(label)
 	for i, word := range words {
-		if keyID.MatchString(word) {
-			words[i] = names.of(word)
+		parts := strings.Split(word, "+")
+		for j, part := range parts {
+			if keyID.MatchString(part) {
+				parts[j] = names.of(part)
+			}
 		}
+		words[i] = strings.Join(parts, "+")
 	}
 	return h.Sum64(), strings.Join(words, " ")
+}
+
+// idOf is the id of a stored key. Of a webhook the engine may know none.
+func (w *World) idOf(k rotation.Key) string {
+	if w.hooks != nil {
+		return w.nameOfLocked(k)
+	}
+	return k.ID
+}
+
+// digest writes what of the secrets is signed with, accepted and counted where.
+func (h *hooks) digest(out io.Writer, names naming) {
+	now := time.Now()
+	of := func(ms []*minted) (text []string) {
+		for _, m := range ms {
+			text = append(text, names.of(m.key.ID))
+		}
+		return text
+	}
+	for edge := range edges {
+		fmt.Fprintf(out, "|%v", of(h.signs(now, edge)))
+	}
+	for _, r := range h.receivers {
+		fmt.Fprintf(out, "|%v %v", r.hidden, r.up())
+		for _, i := range r.instances {
+			fmt.Fprintf(out, " %v %d", of(h.w.secrets(i.accepts)), ago(i.since))
+			for _, m := range h.w.provider.keys {
+				if at := i.matched[m]; !at.IsZero() {
+					fmt.Fprintf(out, " %s %d", names.of(m.key.ID), ago(at))
+				}
+			}
+		}
+	}
+	waiting := map[string]bool{}
+	for _, d := range h.failed {
+		waiting[fmt.Sprint(d.to.name, of(d.by))] = true
+	}
+	fmt.Fprint(out, "|", slices.Sorted(maps.Keys(waiting)))
 }
 
 // naming calls keys by the order in which they are met.

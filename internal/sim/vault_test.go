@@ -20,6 +20,7 @@ type vault struct {
 	doc     rotation.Versions // guarded by w.mu, like all that follows
 	history []rotation.Versions
 	n       int
+	writer  *process // of the write under way, unless it is a person
 }
 
 func cloneVersions(v rotation.Versions) rotation.Versions {
@@ -50,6 +51,7 @@ func (s *vault) save(p *process, name string, v rotation.Versions) error {
 		return fmt.Errorf("simulated store: %w", rotation.ErrConflict)
 	}
 	s.w.oracle.stamped(p, s.doc.Stamp, v.Stamp)
+	s.writer = p
 	s.put(v)
 	return nil
 }
@@ -60,6 +62,11 @@ func (s *vault) put(v rotation.Versions) {
 	s.n++
 	s.doc = cloneVersions(v)
 	s.doc.Revision = "r" + strconv.Itoa(s.n)
+	if s.w.hooks != nil {
+		s.w.oracle.storedHook(s.writer, s.history[len(s.history)-1], s.doc)
+		s.w.hooks.changed()
+		return
+	}
 	s.w.oracle.stored(s.history[len(s.history)-1], s.doc)
 	for _, c := range s.w.services {
 		c.storeChanged()

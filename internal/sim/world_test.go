@@ -21,6 +21,7 @@ type World struct {
 	schedule Schedule
 	hashing  bool
 	provider *provider
+	hooks    *hooks // of a webhook secret
 	vault    *vault
 	journal  *book
 	trail    *trail
@@ -84,14 +85,20 @@ func newWorld(s Setting, plan Schedule) *World {
 	w.vault = &vault{w: w}
 	w.journal = newBook(w)
 	w.trail = &trail{w: w, ids: map[string]bool{}}
+	if s.Signing != "" {
+		w.hooks = &hooks{w: w}
+	}
 	w.mu.Lock()
-	if !s.Slots && s.Traits.MaxKeys == 0 {
+	if !s.Slots && s.Traits.MaxKeys == 0 && w.hooks == nil {
 		w.stranger = w.provider.byHand(true)
 	}
 	w.seeded = w.provider.byHand(false)
 	w.seeded.first = true
-	w.vault.put(rotation.Versions{Keys: []rotation.StoredKey{{Key: w.seeded.answer(), Role: rotation.RoleCurrent}}})
+	w.vault.put(rotation.Versions{Keys: []rotation.StoredKey{{Key: w.shown(w.seeded), Role: rotation.RoleCurrent}}})
 	w.mu.Unlock()
+	if w.hooks != nil {
+		w.listen()
+	}
 	for i, kind := range s.Services {
 		c := newService(w, i, kind)
 		c.brittle = s.Brittle && i == len(s.Services)-1 || s.BrittleFirst && i == 0
@@ -146,6 +153,11 @@ func (w *World) in(d time.Duration, do func()) {
 
 // nameOf is what a key is called in labels: its id, with what the slot held if ids come back.
 func (w *World) nameOf(k rotation.Key) string {
+	if w.hooks != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.nameOfLocked(k)
+	}
 	if w.setting.Slots {
 		if m := w.provider.byValueLocked(k); m != nil {
 			return m.key.ID + "/" + m.key.Attributes["held"]
@@ -158,6 +170,51 @@ func (w *World) nameOf(k rotation.Key) string {
 		return "a value"
 	}
 	return k.ID
+}
+
+// nameOfLocked is nameOf for whoever holds the lock, of a webhook.
+func (w *World) nameOfLocked(k rotation.Key) string {
+	if m := w.hooks.find(k); m != nil {
+		return m.key.ID
+	}
+	return "a value"
+}
+
+// shown is a key as the engine gets it.
+func (w *World) shown(m *minted) rotation.Key {
+	if w.hooks != nil {
+		return w.hooks.shown(m)
+	}
+	return m.answer()
+}
+
+// listen puts up the receivers of a webhook, and lets the sender work.
+func (w *World) listen() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hooks
+	h.signers = []signer{{key: w.seeded, from: w.seeded.since}}
+	w.oracle.presented[w.seeded] = true
+	for i, kind := range w.setting.Receivers {
+		r := newReceiver(w, i, kind)
+		r.saw[w.seeded] = w.began
+		for _, l := range r.instances {
+			l.accepts = []rotation.Key{h.shown(w.seeded)}
+		}
+		h.receivers = append(h.receivers, r)
+		if r.brittle = w.setting.BrittleFirst && i == 0; r.brittle {
+			w.in(repaired, func() { r.brittle = false })
+		}
+		if kind != Idle {
+			every := 7*time.Minute + time.Duration(i)*97*time.Second
+			w.in(every/3, func() { h.deliverTo(r, every) })
+		}
+		if kind == Renewed || kind == Follows {
+			for _, at := range []time.Duration{40 * time.Minute, 130 * time.Minute, 5 * time.Hour} {
+				w.in(at+time.Duration(i)*time.Minute, r.renew)
+			}
+		}
+	}
 }
 
 func (p *provider) byValueLocked(k rotation.Key) *minted {
@@ -215,14 +272,18 @@ func (w *World) after(p *process, o op, about string, err error) {
 	}
 	w.oracle.after(p, o, about, err)
 	w.look(string(o) + " " + about)
-	if w.setting.Propagate > 0 && (o == opIssue || o == opRevoke || o == opDisable || o == opEnable) {
+	if w.setting.Propagate > 0 && (o == opIssue || o == opRevoke || o == opDisable || o == opEnable || o == opActivate) {
 		w.in(w.setting.Propagate, func() { w.look(string(o) + " " + about + " is seen everywhere") })
 	}
 }
 
 // look lets the oracle see every presenter. The caller holds the lock.
 func (w *World) look(why string) {
-	if !w.over {
+	switch {
+	case w.over:
+	case w.hooks != nil:
+		w.oracle.lookHooks(why)
+	default:
 		w.oracle.look(why)
 	}
 }
