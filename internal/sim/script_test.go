@@ -136,6 +136,7 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 		if w.giveUp(p, st, s) {
 			now, err := p.rotator.Abort(ctx, credential, "simulated")
 			w.say("Abort", now, err)
+			time.Sleep(time.Second)
 			continue
 		}
 		if begun && err == nil {

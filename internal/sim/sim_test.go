@@ -24,6 +24,7 @@ var (
 	seed      = flag.Uint64("sim.seed", 1, "of random schedules; 0: another one each time")
 	meddling  = flag.Int("sim.meddle", 60, "one in so many interventions; 1: all of them")
 	webhooks  = flag.Int("sim.webhooks", 1, "one in so many single faults of a webhook secret")
+	reports   = flag.Int("sim.reports", 5, "failing schedules to print")
 	logs      = flag.Bool("sim.logs", false, "traces with what the engine logs")
 )
 
@@ -199,6 +200,9 @@ func explore(t *testing.T, x *Explorer) {
 func report(t *testing.T, x *Explorer, began time.Time) {
 	t.Helper()
 	t.Log(x.coverage(began))
+	for _, r := range x.bad[:min(len(x.bad), *reports*20)] {
+		t.Logf("%s: %s", r.Schedule, r.Violations[0])
+	}
 	kinds := map[string]*Result{}
 	for _, r := range x.bad {
 		kind := r.Violations[0].Law
@@ -210,7 +214,7 @@ func report(t *testing.T, x *Explorer, began time.Time) {
 		}
 	}
 	for i, kind := range slices.Sorted(maps.Keys(kinds)) {
-		if i == 5 {
+		if i == *reports {
 			t.Errorf("and more: %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 			break
 		}

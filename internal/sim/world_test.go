@@ -234,7 +234,7 @@ func (w *World) reached(p *process, o op, point Point) {
 		w.oracle.broken("law 6", "%d calls, and no end: %s", tooMany, w.where())
 		w.stop()
 	}
-	if o.effect() {
+	if o.effect() || keepLogs {
 		w.trace = append(w.trace, line{time.Now(), p.name, point.String()})
 	}
 }
