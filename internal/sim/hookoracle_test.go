@@ -20,6 +20,7 @@ type hookOracle struct {
 	gated     map[*minted]bool                    // the receivers may forget it: all was in place when the first was to
 	told      map[*minted]map[*receiver]time.Time // when a receiver was told to refuse a compromised secret
 	storm     bool                                // an emergency is open: refused deliveries are its outage
+	since     time.Time                           // it was reported
 	calmSince time.Time                           // the last one has ended
 }
 
@@ -110,9 +111,12 @@ func (o *oracle) recordedHook(m *minted) bool {
 	return false
 }
 
+// unrecorded ends the label of a deployment of an emergency that no journal took.
+const unrecorded = " unrecorded"
+
 // offered are the receiver and the secrets that a label of a deployment names.
 func (w *World) offered(about string) (*receiver, []*minted) {
-	name, set, _ := strings.Cut(about, " ")
+	name, set, _ := strings.Cut(strings.TrimSuffix(about, unrecorded), " ")
 	var ms []*minted
 	for id := range strings.SplitSeq(set, "+") {
 		if m := w.labelled(id); m != nil {
@@ -151,6 +155,10 @@ func (o *oracle) toldOff(what op, about string) (urgent bool) {
 // beforeHook is the beginning of a call.
 func (o *oracle) beforeHook(p *process, what op, about string) {
 	urgent := o.toldOff(what, about)
+	if strings.HasSuffix(about, unrecorded) { // neither journal nor store need say that it is over
+		o.hook.storm = true
+		return
+	}
 	if what == opDeploy {
 		o.offering(p, about)
 	}
@@ -398,7 +406,7 @@ func (o *oracle) storedHook(p *process, old, now rotation.Versions) {
 	for _, k := range old.Keys {
 		m := w.provider.byValue(k.Key.Secret)
 		left := !slices.ContainsFunc(now.Keys, func(n rotation.StoredKey) bool { return n.Key.Secret.Equal(k.Key.Secret) })
-		if m != nil && left && !o.byHand && !o.handmade[m] && (len(w.hooks.accepting(m)) > 0 || w.hooks.needs(m, stay)) {
+		if m != nil && left && !o.byHand && !o.handmade[m] && (len(w.hooks.accepting(m)) > 0 || w.hooks.needs(m, stay) && !o.innocent(m)) {
 			o.broken("law 2", "the value of %s leaves the store while it is accepted by %d receivers, or signed with", m.key.ID, len(w.hooks.accepting(m)))
 		}
 	}
@@ -426,7 +434,7 @@ func (o *oracle) overHook(e rotation.Event) {
 			o.broken("law 7", "the emergency has ended, and %s is compromised and accepted by %s", m.key.ID, rs[0].name)
 		}
 	}
-	if rec, err := o.w.processes[0].record(); err == nil && rec.Run.Strategy != rotation.Emergency {
+	if o.hook.since.Before(e.At) {
 		o.hook.storm, o.hook.calmSince = false, time.Now()
 		h := o.w.hooks
 		o.w.tell("the outage: %d of %d deliveries refused, from %s to %s", h.refused, h.made, o.w.clock(h.from), o.w.clock(h.to))

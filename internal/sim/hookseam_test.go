@@ -6,6 +6,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/handover-go/handover/rotation"
@@ -97,7 +98,11 @@ func (s seamReceiver) Deploy(ctx context.Context, req rotation.DeployRequest) er
 	set := namesOf(w.secrets(req.Accept))
 	s.in.meant = req.Accept
 	w.mu.Unlock()
-	return s.p.pass(ctx, opDeploy, s.in.name+" "+set, func(context.Context) error { return s.in.deploy(req) })
+	label := s.in.name + " " + set
+	if strings.HasPrefix(req.ID, "unrecorded/") {
+		label += " unrecorded"
+	}
+	return s.p.pass(ctx, opDeploy, label, func(context.Context) error { return s.in.deploy(req) })
 }
 
 func (s seamReceiver) Verify(ctx context.Context, k rotation.Key) error {

@@ -69,9 +69,12 @@ func emergency(in rotation.Incident) func(context.Context, *process) error {
 func (w *World) declare(p *process, in rotation.Incident) (added []*minted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.emergency, w.revokeFirst, w.oracle.hook.storm = true, in.RevokeFirst, true
+	w.emergency, w.revokeFirst = true, in.RevokeFirst
 	w.tell("%s reports %s", p.name, in.Reference)
 	known := bytes.Contains(p.journal.entries[credential].Data, []byte(in.Reference))
+	if !known {
+		w.oracle.hook.storm, w.oracle.hook.since = true, time.Now()
+	}
 	for _, m := range w.provider.keys {
 		named := len(in.Credentials) > 0 && !known && !w.oracle.tampered
 		for _, leak := range in.Keys {
