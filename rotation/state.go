@@ -59,7 +59,7 @@ type keyState struct {
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
-	Activating  time.Time `json:"activating,omitzero"`   // the sender of a webhook was told to sign with it, the last time
+	Activating  time.Time `json:"activating,omitzero"`   // until then a call that makes the sender of a webhook sign with it can land
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
 	Leaked      string    `json:"leaked,omitzero"`       // mark of the value by which alone an incident named it
