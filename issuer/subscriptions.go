@@ -81,8 +81,18 @@ func (s Subscriptions) Revoke(ctx context.Context, key rotation.Key) error {
 	return told(s.REST.Revoke(ctx, key))
 }
 
-// List returns the subscriptions that deliver to Address; one that is switched off is disabled. See [REST.List].
+// List returns the subscriptions that deliver to Address, see [REST.List]. None counts as disabled: it is the receivers who accept
+// a secret or do not, whether its subscription is switched on or off.
 func (s Subscriptions) List(ctx context.Context) ([]rotation.KeyInfo, error) {
+	infos, err := s.list(ctx)
+	for n := range infos {
+		infos[n].Disabled = false
+	}
+	return infos, err
+}
+
+// list is List in which disabled means switched off.
+func (s Subscriptions) list(ctx context.Context) ([]rotation.KeyInfo, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -97,7 +107,7 @@ func (s Subscriptions) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 // Activate switches the subscription of key on and every other one off. No other one is switched off before the list shows that
 // this one is on: an error may leave deliveries that come twice, never none. It is safe to repeat.
 func (s Subscriptions) Activate(ctx context.Context, key rotation.Key) error {
-	infos, err := s.List(ctx)
+	infos, err := s.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,7 +115,7 @@ func (s Subscriptions) Activate(ctx context.Context, key rotation.Key) error {
 		if err := s.turn(ctx, key.ID, true); err != nil {
 			return err
 		}
-		if infos, err = s.List(ctx); err != nil {
+		if infos, err = s.list(ctx); err != nil {
 			return err
 		}
 	}
@@ -146,7 +156,7 @@ func (s Subscriptions) Identity() string {
 
 // Check validates the configuration, lists the subscriptions, and fails if more than one of them is switched on.
 func (s Subscriptions) Check(ctx context.Context) error {
-	infos, err := s.List(ctx)
+	infos, err := s.list(ctx)
 	if err != nil {
 		return err
 	}
