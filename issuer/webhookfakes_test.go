@@ -6,6 +6,7 @@ package issuer_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -45,10 +46,16 @@ func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // RoundTrip is the same without a network.
 func (l *lossy) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
 	w := httptest.NewRecorder()
 	defer func() {
-		if recover() != nil {
-			resp, err = nil, fmt.Errorf("the connection broke")
+		if p := recover(); p == http.ErrAbortHandler {
+			resp, err = nil, errors.New("the connection broke")
+		} else if p != nil {
+			panic(p)
 		}
 	}()
 	l.ServeHTTP(w, r)
