@@ -123,7 +123,7 @@ func ExampleSubscriptions() {
 	pagerduty := issuer.Subscriptions{
 		REST: issuer.REST{
 			URL: subscriptions, Client: client,
-			ListURL: subscriptions + "?limit=100&filter_type=service_reference&filter_id=PSERVICE",
+			ListURL: subscriptions + "?filter_type=service&filter_id=PSERVICE",
 			Body: func(req rotation.IssueRequest) any {
 				return map[string]any{"webhook_subscription": map[string]any{
 					"type": "webhook_subscription", "active": false, "description": req.Name,
@@ -167,7 +167,7 @@ func ExampleSubscriptions_gitea() {
 	events := []string{"push", "pull_request"}
 	gitea := issuer.Subscriptions{
 		REST: issuer.REST{
-			URL: hooks, Client: client, ListURL: hooks + "?limit=50",
+			URL: hooks, Client: client,
 			Body: func(req rotation.IssueRequest) any {
 				config := map[string]string{
 					"url": "https://hooks.example.com/in", "content_type": "json", "secret": req.Chosen.Secret.Reveal(),

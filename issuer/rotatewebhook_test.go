@@ -5,6 +5,7 @@ package issuer_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"slices"
@@ -89,7 +90,7 @@ func newStage(t *testing.T, sender rotation.Issuer, current rotation.Key, signs 
 	require.NoError(t, store.Seed(t.Context(), s.secrets, hookName, current))
 	var err error
 	s.rotator, err = rotation.New(rotation.Config{
-		Journal: journal.NewMemory(), Store: s.secrets, ClockSkew: -1,
+		Journal: journal.NewMemory(), Store: s.secrets, ClockSkew: -1, Logger: slog.New(slog.DiscardHandler),
 		Policy: rotation.Policy{Overlap: time.Hour, Quiet: time.Hour},
 		Credentials: []rotation.Credential{{
 			Name: hookName, Type: rotation.WebhookSecret, Issuer: sender,

@@ -166,6 +166,7 @@ type switchboard struct {
 	subs  map[string]*subscription
 	tests []string // the secret that signed each test delivery
 	log   []string // "on s1", "off s2", "delete s1"
+	edits int      // requests to switch
 	least int      // the fewest that were on at one time, since the first was
 }
 
@@ -262,6 +263,7 @@ func (b *switchboard) create(w http.ResponseWriter, in map[string]any) {
 }
 
 func (b *switchboard) edit(s *subscription, in map[string]any) {
+	b.edits++
 	if b.mute {
 		return
 	}
