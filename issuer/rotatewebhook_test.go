@@ -224,6 +224,19 @@ func TestRollBackSubscriptions(t *testing.T) {
 	})
 }
 
+func TestEmergencySubscriptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b, _ := board(t, true)
+		_, err := s.rotator.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Credentials: []string{hookName}, ConfirmedAt: time.Now()})
+		require.NoError(t, err)
+		st := s.until("the end", ended)
+		assert.Equal(t, rotation.Rotated, st.Last.Outcome)
+		require.Len(t, b.subs, 1)
+		assert.Equal(t, []string{st.Last.NewID}, b.on())
+		assert.Len(t, s.box.accept, 1)
+	})
+}
+
 func TestRotateWebhook(t *testing.T) {
 	for _, outcome := range []rotation.Outcome{rotation.Rotated, rotation.RolledBack} {
 		t.Run(string(outcome), func(t *testing.T) {
