@@ -56,6 +56,7 @@ type keyState struct {
 	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
 	Unseen      bool      `json:"unseen,omitzero"`       // a caller named its id, which nothing else has shown so far
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
+	Lost        bool      `json:"lost,omitzero"`         // the store had its value, and has lost it
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
