@@ -151,6 +151,30 @@ func TestPresetsSignAsDocumented(t *testing.T) {
 	})
 }
 
+// The senders of the example: each verifies what it signs, with all its secrets if it is a list.
+func TestSendersVerifyWhatTheySign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range senders {
+			s := mustScheme(t, c)
+			config := webhook.Config{Scheme: s, Secrets: []webhook.Secret{goodSecret(s, 1)}}
+			url := ""
+			if strings.Contains(c.Signed, "{url}") {
+				url, config.URL = "https://example.com/hook", "https://example.com/hook"
+			}
+			v := mustVerifier(t, config)
+			r := send(t, s, url, "body", goodSecret(s, 1), goodSecret(s, 2))
+			_, _, err := v.VerifyRequest(r)
+			require.NoError(t, err, c.Name)
+			r = send(t, s, url, "body", goodSecret(s, 2), goodSecret(s, 1))
+			_, _, err = v.VerifyRequest(r)
+			require.Equal(t, c.List != webhook.Single || len(c.MoreHeaders) > 0, err == nil, c.Name)
+			r = send(t, s, url, "body", goodSecret(s, 3))
+			_, _, err = v.VerifyRequest(r)
+			require.ErrorIs(t, err, webhook.ErrMismatch, c.Name)
+		}
+	})
+}
+
 func TestPresetsAreMadeOfTheirConfig(t *testing.T) {
 	for name, s := range presets() {
 		again := mustScheme(t, s.Config())

@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -86,13 +87,9 @@ func newVerifier(c Config, least int) (*Verifier, error) {
 		scheme: c.Scheme, tolerance: c.Tolerance, maxBody: c.MaxBody, replay: c.Replay, replayFor: c.ReplayFor,
 		name: c.Name, observe: c.Observe, least: least, started: time.Now(),
 	}
-	var errs []error
-	for _, err := range []error{
+	if err := errors.Join(
 		c.Scheme.config.Algorithm.probeScheme(), v.setURL(c.URL), v.setTolerance(), v.setMaxBody(), v.setReplay(),
-	} {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	); err != nil {
 		return nil, err
 	}
 	if len(c.Secrets) > 0 {
@@ -111,10 +108,8 @@ func (v *Verifier) setTolerance() error {
 	if v.tolerance < 0 || v.tolerance > 0 && !v.scheme.timed {
 		return wrongConfig("Tolerance", "is negative, or scheme %s signs no time", v.scheme)
 	}
-	for _, d := range []time.Duration{v.scheme.config.Tolerance, defaultTolerance} {
-		if v.tolerance == 0 && v.scheme.timed {
-			v.tolerance = d
-		}
+	if v.tolerance == 0 && v.scheme.timed {
+		v.tolerance = cmp.Or(v.scheme.config.Tolerance, defaultTolerance)
 	}
 	return nil
 }
