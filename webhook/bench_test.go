@@ -4,12 +4,17 @@
 package webhook_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +54,11 @@ func versusFloor(b *testing.B, signed []byte, op func()) {
 			b.Fatal("the floor is wrong")
 		}
 	}
+	inTurns(b, "xfloor", len(signed), floor, op)
+}
+
+// inTurns reports how much longer op takes than floor.
+func inTurns(b *testing.B, unit string, size int, floor, op func()) {
 	turn := func(n int, f func()) float64 {
 		begin := time.Now()
 		for range n {
@@ -56,11 +66,11 @@ func versusFloor(b *testing.B, signed []byte, op func()) {
 		}
 		return float64(time.Since(begin)) / float64(n)
 	}
-	n := max(1, 20_000/(len(signed)+200))
+	n := max(1, 20_000/(size+200))
 	turn(n, floor)
 	turn(n, op)
 	b.ReportAllocs()
-	b.SetBytes(int64(len(signed)))
+	b.SetBytes(int64(size))
 	fastest, fastestFloor := math.Inf(1), math.Inf(1)
 	b.ResetTimer()
 	for done := 0; done < b.N; done += n {
@@ -70,7 +80,7 @@ func versusFloor(b *testing.B, signed []byte, op func()) {
 		fastestFloor = min(fastestFloor, turn(n, floor))
 		b.StartTimer()
 	}
-	b.ReportMetric(fastest/fastestFloor, "xfloor")
+	b.ReportMetric(fastest/fastestFloor, unit)
 	b.ReportMetric(fastest, "min-ns/op")
 }
 
@@ -135,6 +145,64 @@ func BenchmarkSign(b *testing.B) {
 				})
 			})
 		}
+	}
+}
+
+// BenchmarkReadBody compares with a pooled bytes.Buffer that has no limit.
+func BenchmarkReadBody(b *testing.B) {
+	for _, size := range benchSizes {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			source := bytes.NewReader(make([]byte, size))
+			r := httptest.NewRequest(http.MethodPost, "/", nil)
+			r.Body, r.ContentLength = io.NopCloser(source), int64(size)
+			pool := sync.Pool{New: func() any { return new(bytes.Buffer) }}
+			mine := sync.Pool{New: func() any { return new([]byte) }}
+			inTurns(b, "xpooled", size, func() {
+				source.Reset(source0(size))
+				buf := pool.Get().(*bytes.Buffer)
+				buf.Reset()
+				if n, err := buf.ReadFrom(r.Body); err != nil || n != int64(size) {
+					b.Fatal(n, err)
+				}
+				pool.Put(buf)
+			}, func() {
+				source.Reset(source0(size))
+				buf := mine.Get().(*[]byte)
+				if err := webhook.ReadBody(r, 1<<20, buf); err != nil || len(*buf) != size {
+					b.Fatal(len(*buf), err)
+				}
+				mine.Put(buf)
+			})
+		})
+	}
+}
+
+var zeros = make([]byte, 256<<10)
+
+func source0(size int) []byte { return zeros[:size] }
+
+// BenchmarkRefuse is the cost of what has no plausible signature: as long as can be, and no hash.
+func BenchmarkRefuse(b *testing.B) {
+	big := make([]byte, 1<<20)
+	mac := macHex(secretText, "")
+	for name, text := range map[string]string{
+		"no signature": "", "unknown versions": strings.Repeat("v2="+mac+",", 60), "empty elements": strings.Repeat(",", 4<<10),
+		"short ones": strings.Repeat("v1=,", 1<<10), "too many": strings.Repeat("v1="+mac+",", 60), "too long": strings.Repeat("x", 64<<10),
+	} {
+		b.Run(name, func(b *testing.B) {
+			v := mustVerifier(b, webhook.Config{Scheme: webhook.Stripe, Secrets: benchSecrets()})
+			h := header("Stripe-Signature", text)
+			n := webhook.CountPasses(v)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.Verify(b.Context(), h, big); err == nil {
+					b.Fatal("verified")
+				}
+			}
+			if n.Load() != 0 {
+				b.Fatal("hashed")
+			}
+		})
 	}
 }
 

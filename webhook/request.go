@@ -40,16 +40,20 @@ func (v *Verifier) verifyRequest(r *http.Request, buf *[]byte) (m Match, k *key,
 	return m, k, err
 }
 
-// checkRequest refuses what it can before it reads the body, and what it can of that before it hashes anything.
+// checkRequest refuses what it can before it reads the body, and what it can of that before it hashes anything. A body can take
+// its time: which secrets are live, and whether the delivery is fresh, is decided once more when it is there.
 func (v *Verifier) checkRequest(d *delivery, r *http.Request, buf *[]byte) (*key, error) {
 	if r.ContentLength > v.maxBody {
 		return nil, ErrTooLarge
 	}
-	current, err := v.open(d, r.Header)
-	if err != nil {
+	if _, err := v.open(d, r.Header); err != nil {
 		return nil, err
 	}
 	if err := readBody(r, v.maxBody, buf); err != nil {
+		return nil, err
+	}
+	current, err := v.reopen(d)
+	if err != nil {
 		return nil, err
 	}
 	if v.scheme.request {

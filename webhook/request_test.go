@@ -136,6 +136,32 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	require.NoError(t, r.Body.Close())
 }
 
+// hook runs when its reader is read.
+type hook func()
+
+func (h hook) Read([]byte) (int, error) { h(); return 0, io.EOF }
+
+// A body can be held back until a secret was taken away, or until Replay has forgotten: neither helps.
+func TestSlowBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := mustVerifier(t, webhook.Config{Scheme: webhook.Slack, Secrets: []webhook.Secret{sec("a", secretText)}})
+		slow := func(meanwhile func()) error {
+			r := send(t, webhook.Slack, "", "body", sec("a", secretText))
+			r.Body = io.NopCloser(io.MultiReader(hook(meanwhile), r.Body))
+			_, _, err := v.VerifyRequest(r)
+			return err
+		}
+		require.NoError(t, slow(func() { time.Sleep(5 * time.Minute) }))
+		require.ErrorIs(t, slow(func() { time.Sleep(5*time.Minute + time.Second) }), webhook.ErrStale)
+		require.ErrorIs(t, slow(func() { require.NoError(t, v.Set(sec("b", otherText))) }), webhook.ErrMismatch)
+		require.NoError(t, slow(func() { require.NoError(t, v.Set(sec("a", secretText))) }))
+		ends := sec("a", secretText)
+		ends.NotAfter = time.Now().Add(time.Minute)
+		require.NoError(t, v.Set(ends))
+		require.ErrorIs(t, slow(func() { time.Sleep(2 * time.Minute) }), webhook.ErrNoSecret)
+	})
+}
+
 // The bytes belong to the next request when the handler has returned.
 func TestBodyEndsWithTheHandler(t *testing.T) {
 	v := githubVerifier(t, webhook.Config{})

@@ -141,8 +141,8 @@ func (v *Verifier) Set(secrets ...Secret) error {
 	return nil
 }
 
-// Verify checks a body that is already read. ctx is for Replay. Schemes that sign something of the request beside headers and
-// body need VerifyRequest.
+// Verify checks a body that is already read. The names in h are as http.Header.Set writes them. ctx is for Replay. Schemes that
+// sign something of the request beside headers and body need VerifyRequest.
 //
 // The match comes without an error, and with ErrReplayed or ErrReplayStore, which say that the delivery is genuine but not new,
 // or perhaps not. Where the scheme is an HMAC of body, time and id, Verify allocates nothing.
@@ -187,6 +187,24 @@ func (d *delivery) match(m *Match, k *key) {
 
 // open checks what can be checked before the body is known.
 func (v *Verifier) open(d *delivery, h http.Header) (*set, error) {
+	current, err := v.live(d)
+	if err != nil {
+		return nil, err
+	}
+	return current, v.scheme.parse(d, h, v.tolerance)
+}
+
+// reopen checks what has changed with time since open.
+func (v *Verifier) reopen(d *delivery) (*set, error) {
+	current, err := v.live(d)
+	if err != nil || d.stamp == "" {
+		return current, err
+	}
+	return current, v.scheme.parseTime(d, v.tolerance)
+}
+
+// live returns the set, if there is a secret in it that has not ended.
+func (v *Verifier) live(d *delivery) (*set, error) {
 	current := v.set.Load()
 	if current == nil {
 		return nil, ErrNoSecret
@@ -197,7 +215,7 @@ func (v *Verifier) open(d *delivery, h http.Header) (*set, error) {
 	if current.ends && !current.live(d.now) {
 		return nil, ErrNoSecret
 	}
-	return current, v.scheme.parse(d, h, v.tolerance)
+	return current, nil
 }
 
 // check checks the rest.
@@ -216,7 +234,7 @@ func (v *Verifier) check(ctx context.Context, current *set, d *delivery, body []
 		}
 	}
 	if v.replay != nil {
-		d.replay = v.replayID(k, d, body)
+		d.replay = v.replayID(d, body)
 		if err := v.seen(ctx, d.replay); err != nil {
 			return k, err
 		}

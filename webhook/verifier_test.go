@@ -112,6 +112,7 @@ func TestMostRecentFirst(t *testing.T) {
 	v = mustVerifier(t, webhook.Config{Scheme: webhook.GitHub, Secrets: secrets})
 	_, err := verify(v, header("X-Hub-Signature-256", "sha256="+macHex(thirdText, "body")), "body")
 	require.NoError(t, err)
+	require.NoError(t, v.Set(sec("d", "a new one, and the newest of all"), secrets[2], secrets[0]))
 	n = webhook.CountPasses(v) // the pools may be drained, so count only what is used at all
 	_, err = verify(v, header("X-Hub-Signature-256", "sha256="+macHex(thirdText, "body")), "body")
 	require.NoError(t, err)
