@@ -15,6 +15,7 @@ const (
 	maxHeader     = 4 << 10 // bytes of a header with signatures
 	maxID         = 512     // bytes of an id
 	maxCandidates = 16      // signatures with a wanted tag; Svix sends up to 11
+	maxElements   = 64      // of a list, wanted or not
 )
 
 // delivery is what the headers of one delivery say. Texts are those that were received: they are what was signed.
@@ -127,7 +128,10 @@ func (s *Scheme) parsePairs(d *delivery, text string) error {
 		separator = ','
 	}
 	tag := ""
-	for text != "" {
+	for n := 0; text != ""; n++ {
+		if n == maxElements {
+			return ErrMalformed
+		}
 		element := text
 		if i := strings.IndexByte(text, separator); i >= 0 {
 			element, text = text[:i], text[i+1:]
@@ -157,7 +161,10 @@ func (s *Scheme) parsePairs(d *delivery, text string) error {
 
 // parseSpaced reads tag,value between spaces.
 func (s *Scheme) parseSpaced(d *delivery, text string) error {
-	for text != "" {
+	for n := 0; text != ""; n++ {
+		if n == maxElements {
+			return ErrMalformed
+		}
 		element := text
 		if i := strings.IndexByte(text, ' '); i >= 0 {
 			element, text = text[:i], text[i+1:]

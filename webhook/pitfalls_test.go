@@ -177,14 +177,14 @@ func TestPitfall5Lists(t *testing.T) {
 	for _, text := range []string{
 		good, bad + "," + good, good + "," + bad, "v0=abc," + good, "v1=zz," + good, "v1=," + good, "v1," + good, good + ",junk",
 		"a=b=c," + good, "," + good + ",", bad + ", " + good, bad + ",\t" + good + " ,x=y",
-		strings.Repeat(bad+",", 15) + good, strings.Repeat("v2=abc,", 500) + good,
+		strings.Repeat(bad+",", 15) + good, strings.Repeat("v2=abc,", 63) + good,
 	} {
 		require.NoError(t, check(text), text)
 	}
 	for _, text := range []string{
 		"v2=abc", "junk", ",", "v1", "v1=", "v1=zz", "=" + macHex(secretText, "body"), macHex(secretText, "body"),
 		"V1=" + macHex(secretText, "body"), "v1 =" + macHex(secretText, "body"), strings.Repeat(bad+",", 16) + good,
-		good + "," + strings.Repeat("x", 4<<10),
+		good + "," + strings.Repeat("x", 4<<10), strings.Repeat("v2=abc,", 64) + good, strings.Repeat(",", 64) + good,
 	} {
 		require.ErrorIs(t, check(text), webhook.ErrMalformed, text)
 	}
@@ -200,7 +200,7 @@ func TestPitfall5Lists(t *testing.T) {
 			_, err := verify(v, h, "body")
 			require.NoError(t, err, text)
 		}
-		for _, text := range []string{strings.TrimPrefix(one, "v1,"), one + ",junk", "v1a" + one[2:], strings.ReplaceAll(one, ",", "\t")} {
+		for _, text := range []string{strings.Repeat(" ", 64) + one, strings.TrimPrefix(one, "v1,"), one + ",junk", "v1a" + one[2:], strings.ReplaceAll(one, ",", "\t")} {
 			h.Set("Webhook-Signature", text)
 			_, err := verify(v, h, "body")
 			require.ErrorIs(t, err, webhook.ErrMalformed, text)
