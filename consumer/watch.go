@@ -36,7 +36,7 @@ type watch struct {
 
 	mu      sync.Mutex // guards what follows, and what is said of it elsewhere
 	closed  bool
-	failing bool // the last look failed
+	failing string // how the last look failed; empty: it did not
 }
 
 // begin is the end of the construction: before it a watch has neither store nor life.
@@ -142,13 +142,16 @@ func (w *watch) ask() (v rotation.Versions, err error) {
 	return v, err
 }
 
-// note logs the first failure in a row, as text, and its end.
+// note logs the first failure of a kind in a row, as text, and its end.
 func (w *watch) note(err error, text string) {
+	if err == nil {
+		text = ""
+	}
 	w.mu.Lock()
 	before, closed := w.failing, w.closed
-	w.failing = err != nil
+	w.failing = text
 	w.mu.Unlock()
-	if before == (err != nil) || closed {
+	if before == text || closed {
 		return
 	}
 	if err == nil {
