@@ -73,14 +73,15 @@ func usesJSON(uses []use) []useJSON {
 
 // uses is what a report tells, moved to the clock that asked: ahead is how much further it is than the teller's.
 func uses(list []useJSON, ahead time.Duration) []use {
+	moved := func(t time.Time) time.Time {
+		if t.IsZero() {
+			return t
+		}
+		return t.Add(ahead)
+	}
 	out := make([]use, len(list))
 	for i, u := range list {
-		out[i].key = u.key()
-		for to, from := range map[*time.Time]time.Time{&out[i].LastUsed: u.LastMatch, &out[i].Since: u.Since, &out[i].AsOf: u.AsOf} {
-			if !from.IsZero() {
-				*to = from.Add(ahead)
-			}
-		}
+		out[i] = use{u.key(), rotation.Usage{LastUsed: moved(u.LastMatch), Since: moved(u.Since), AsOf: moved(u.AsOf)}}
 	}
 	return out
 }
