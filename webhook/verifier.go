@@ -252,9 +252,13 @@ func (v *Verifier) check(ctx context.Context, current *set, d *delivery, body []
 	return k, nil
 }
 
-// find returns the key that made one of d's signatures, or nil.
+// find returns the key that made one of d's signatures, or nil. A sender that signs with several secrets needs none of the older
+// ones: then the newest that matches counts, or the older would look needed for as long as both sign.
 func (s *Scheme) find(current *set, d *delivery, body []byte) *key {
-	recent := int(current.recent.Load())
+	recent := 0
+	if d.count == 1 {
+		recent = int(current.recent.Load())
+	}
 	if current.matches(s, recent, d, body) {
 		return current.slots[recent].key
 	}
