@@ -516,3 +516,118 @@ func TestWebhookReviewIndependentAndSlow(t *testing.T) {
 		p.settled(r, p.seeded.Secret)
 	})
 }
+
+// A process dies at each of its effects, before it, after it, or while the call is on its way, and another one carries on.
+func TestWebhookReviewProcessDies(t *testing.T) {
+	for _, strategy := range []string{"standard", "roll-back", "emergency"} {
+		for _, op := range []string{"Save", "Journal", "Deploy", "Issue", "Revoke"} {
+			for mode, c := range map[string]cut{"before": {}, "after": {after: true}, "late": {late: late}} {
+				for call := range 7 {
+					c.op, c.call = op, call+1
+					t.Run(fmt.Sprint(strategy, " ", op, " ", mode, " ", c.call), func(t *testing.T) {
+						bubble(t, func(t *testing.T) {
+							p := newPost(t, 2)
+							h := &hazard{world: p.world}
+							switch strategy {
+							case "standard":
+								r := h.doomed(c)
+								_, _ = r.Rotate(t.Context(), name, rotation.Trigger{ID: "once"})
+								p.paces(r, 75*time.Minute)
+								r = p.rotator()
+								_, _ = r.Rotate(t.Context(), name, rotation.Trigger{ID: "once"})
+								p.ends(r)
+								p.fine(p.paces(r, 3*time.Hour))
+							case "roll-back":
+								_, _ = p.rotator().Rotate(t.Context(), name, rotation.Trigger{ID: "once"})
+								r := h.doomed(c)
+								_, _ = r.Abort(t.Context(), name, "no")
+								p.paces(r, 75*time.Minute)
+								r = p.rotator()
+								_, _ = r.Abort(t.Context(), name, "no")
+								p.ends(r)
+								p.fine(p.paces(r, 3*time.Hour))
+							case "emergency":
+								r := h.doomed(c)
+								_, _ = r.Emergency(t.Context(), everything("INC-1"))
+								time.Sleep(time.Second)
+								r = p.rotator()
+								_, _ = r.Emergency(t.Context(), everything("INC-1"))
+								p.settled(r, p.seeded.Secret)
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// The store comes back from a backup while one receiver refuses the current secret: it is told, and nothing waits for a person.
+func TestWebhookReviewRestoredAndMixed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPost(t, 2)
+		p.sender.Inject(rotationtest.Fault{Op: "Activate", Until: time.Now().Add(5 * time.Minute), After: true})
+		r := p.rotator()
+		p.rotate(r)
+		backup := p.versions()
+		require.Len(t, backup.Keys, 2)
+		require.Equal(t, rotation.PhaseSoak, p.paces(r, 20*time.Minute).Open.Phase)
+		backup.Revision = p.versions().Revision
+		require.NoError(t, p.store.Save(t.Context(), name, backup))
+		require.NoError(t, p.receivers[1].Deploy(t.Context(), rotation.DeployRequest{Accept: []rotation.Key{p.seeded}}))
+		st := p.paces(r, 2*time.Hour)
+		require.True(t, holds(p.receivers[1], p.sender.Signing()), "%s %+v", st.Open, st.Needs)
+	})
+}
+
+// mortalSender loses its process at a call of Activate.
+type mortalSender struct {
+	*rotationtest.Sender
+	n *node
+}
+
+func (s mortalSender) Activate(ctx context.Context, key rotation.Key) error {
+	return s.n.do(ctx, "Activate", key, func(ctx context.Context) error { return s.Sender.Activate(ctx, key) })
+}
+
+// The process dies while it tells the sender, and another one goes on, or turns back, or a secret leaks.
+func TestWebhookReviewProcessDiesWhileActivating(t *testing.T) {
+	for mode, c := range map[string]cut{"before": {}, "after": {after: true}, "late": {late: late}} {
+		for _, then := range []string{"on", "back", "old leaks", "new leaks"} {
+			t.Run(mode+" "+then, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					p := newPost(t, 2)
+					c.op = "Activate"
+					n := &node{h: &hazard{world: p.world}, cut: c}
+					p.cred.Issuer = mortalSender{p.sender, n}
+					p.cfg.Journal = nodeJournal{p.journal, n}
+					_, _ = p.rotator().Rotate(t.Context(), name, rotation.Trigger{ID: "once"})
+					p.cred.Issuer, p.cfg.Journal = p.sender, p.journal
+					fresh := p.versions().Key(rotation.RolePending)
+					r := p.rotator()
+					switch then {
+					case "on":
+						p.ends(r)
+						p.fine(p.paces(r, 3*time.Hour))
+					case "back":
+						for range 40 {
+							time.Sleep(time.Second)
+							if _, err := r.Abort(t.Context(), name, "no"); err == nil {
+								break
+							}
+						}
+						require.Equal(t, rotation.RollBack, p.status().Open.Strategy)
+						p.ends(r)
+						p.fine(p.paces(r, 3*time.Hour))
+					case "old leaks":
+						_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: p.seeded.ID}}})
+						p.settled(r, p.seeded.Secret)
+					case "new leaks":
+						_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, Value: fresh.Secret}}})
+						p.settled(r, fresh.Secret)
+					}
+				})
+			})
+		}
+	}
+}
