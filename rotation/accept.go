@@ -30,14 +30,14 @@ func (d *drive) accept() error {
 	if err := d.deploy(run.Consumers, RolePending); err != nil {
 		return err
 	}
+	if err := d.gullible(); err != nil {
+		return d.failing(err)
+	}
 	if err := d.adopted(run.Consumers); err != nil {
 		if d.overtaken() {
 			return to(run.Phase, "a receiver does not hold what it was told")
 		}
 		return err
-	}
-	if err := d.gullible(); err != nil {
-		return d.failing(err)
 	}
 	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d")
 }
@@ -155,16 +155,12 @@ func (d *drive) drop() error {
 // lateDrop waits for a person, and for receivers that do not answer as long as patience lasts; then the secret is a debt.
 func (d *drive) lateDrop(err error) error {
 	var w *waiting
-	if errors.As(err, &w) {
-		return err
-	}
-	var lost *turn
-	if errors.Is(err, errLost) || errors.As(err, &lost) || time.Since(d.st.Run.Failing) < d.reg.Policy.Patience {
+	if errors.As(err, &w) || errors.Is(err, errLost) || time.Since(d.st.Run.Failing) < d.reg.Policy.Patience {
 		return err
 	}
 	d.st.Run.Failing = time.Time{}
 	for _, victim := range d.st.victims() {
-		d.owe(victim, &Error{Evidence: "not every receiver was told to forget it", Err: hide(err)})
+		d.owe(victim, &Error{Evidence: "not every receiver was told to forget it"})
 	}
 	return nil
 }

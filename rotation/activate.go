@@ -33,7 +33,7 @@ func (d *drive) activate() error {
 	if err := d.read(); err != nil {
 		return err
 	}
-	key.Presented, key.Activating = true, time.Now()
+	key.Presented, key.Activating = true, time.Now().Add(d.r.settle(d.reg))
 	d.fresh = nil
 	if err := d.save(); err != nil {
 		return err
@@ -64,6 +64,9 @@ func (d *drive) matched() error {
 		return nil
 	}
 	needs := d.unmatched()
+	if len(needs) > 0 && needs[0].Kind == NeedTime {
+		return &waiting{needs: needs}
+	}
 	if len(needs) > 0 && d.ping() {
 		needs = d.unmatched()
 	}
@@ -94,9 +97,13 @@ func (d *drive) ping() bool {
 func (d *drive) unmatched() []Need {
 	run := d.st.Run
 	d.readReceipts(d.look(run.Consumers, run.Target), func(c *consumerState, s sight) { d.rememberReceipts(c, s) })
+	landed := d.landed()
+	if landed.After(time.Now()) {
+		return []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: landed, Text: "a call that makes the sender use another secret can still land"}}
+	}
 	var needs []Need
 	for _, c := range run.Consumers {
-		if d.reg.binding(c.Name) == nil || c.Matched == run.Target {
+		if d.reg.binding(c.Name) == nil || c.Matched == run.Target && !c.LastMatched.Before(landed) {
 			continue
 		}
 		n := Need{ID: d.needID("match/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": no delivery signed with the secret has arrived since the sender was told", Verbs: []Verb{VerbAttest, VerbExtend, VerbRollBack}}
@@ -111,6 +118,17 @@ func (d *drive) unmatched() []Need {
 		needs = append(needs, n)
 	}
 	return needs
+}
+
+// landed is when no call can take effect any more that makes the sender sign with another key than the target.
+func (d *drive) landed() time.Time {
+	var landed time.Time
+	for _, k := range d.st.Keys {
+		if k.Key.Serial != d.st.Run.Target {
+			landed = latest(landed, k.Activating)
+		}
+	}
+	return landed
 }
 
 // senderStrayed forgets that the sender was told where the newest deliveries say otherwise for longer than patience: a call that

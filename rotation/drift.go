@@ -267,7 +267,7 @@ func (d *drive) missingValues() error {
 		if !k.Stored || !d.value(k.Key.Serial).IsZero() {
 			continue
 		}
-		k.Stored = false
+		k.Stored, k.Lost = false, true
 		if !k.DeadAt.IsZero() {
 			continue
 		}

@@ -150,6 +150,9 @@ func webhookGate(reg *registration, st *state, victim *keyState, f *facts, skew 
 	for _, c := range run.Consumers {
 		lacks = append(lacks, receiverGate(reg, run, victim, c, f, dead)...)
 	}
+	if victim.Activating.After(f.At) {
+		lacks = append(lacks, missing{Kind: NeedTime, ID: "settle", Until: victim.Activating, Text: "a call that makes the sender use the other secret can still land"})
+	}
 	if st.Settle.After(f.At) {
 		lacks = append(lacks, missing{Kind: NeedTime, ID: "settle", Until: st.Settle, Text: "calls of a process that died can still land"})
 	}
@@ -181,7 +184,8 @@ func receiverGate(reg *registration, run *run, victim *keyState, c *consumerStat
 	start := latest(latest(moved, u.Since), u.LastUsed) // a restarted counter has seen nothing before
 	end := start.Add(reg.Policy.Quiet)
 	if !u.AsOf.Before(end) {
-		if c.Matched == run.Target && !c.LastMatched.Before(latest(run.ActivatedAt, latest(u.Since, u.LastUsed))) {
+		last := latest(latest(run.ActivatedAt, victim.Activating), latest(u.Since, u.LastUsed))
+		if c.Matched == run.Target && !c.LastMatched.Before(last) {
 			return nil
 		} // silence alone says nothing of what the sender would sign with
 		return []missing{lack(NeedConsumer, "match", "no delivery signed with the secret that stays has come after the last one that was not", VerbAttest, VerbExtend, VerbRollBack)}

@@ -166,7 +166,10 @@ func seenAccepting(instances []Instance, key Key, w window) error {
 // forgotten looks for the proof that a secret is dead: every receiver refuses it, and accepts the live one.
 func (d *drive) forgotten(k *keyState) (deathVerdict, string) {
 	key := d.whole(k)
-	if key.Secret.IsZero() {
+	switch never := !k.Stored && !k.Lost && !k.Unseen && k.Leaked == ""; {
+	case key.Secret.IsZero() && never && k.Answered:
+		return isDead, "ended at the sender, and no receiver was ever given it"
+	case key.Secret.IsZero():
 		return isUnprovable, "its value is not known"
 	}
 	switch err := d.proof(key, d.reg.Policy.Proofs); {

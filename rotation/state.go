@@ -56,10 +56,11 @@ type keyState struct {
 	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
 	Unseen      bool      `json:"unseen,omitzero"`       // a caller named its id, which nothing else has shown so far
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
+	Lost        bool      `json:"lost,omitzero"`         // the store had its value, and has lost it
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
-	Activating  time.Time `json:"activating,omitzero"`   // the sender of a webhook was told to sign with it, the last time
+	Activating  time.Time `json:"activating,omitzero"`   // until then a call that makes the sender of a webhook sign with it can land
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
 	Incidents   []string  `json:"incidents,omitzero"`    // under which it counts as compromised
 	Leaked      string    `json:"leaked,omitzero"`       // mark of the value by which alone an incident named it
