@@ -156,6 +156,9 @@ func (d *drive) applyDrift(found drift) error {
 	case driftRestored:
 		return d.restored()
 	case driftLabels:
+		if run := d.st.Run; d.reg.webhook && run != nil && run.Phase == PhaseDrop {
+			return nil // whoever reads the store would forget: the step itself writes that, on facts of its own Advance
+		}
 		return d.project(nil)
 	}
 	if d.st.Current == 0 && !d.st.Claimed {
@@ -290,7 +293,7 @@ func (d *drive) valueLost(k *keyState) error {
 	case run.irreversible(d.st) || run.Strategy == Emergency:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && k.Presented && d.rollBack("the value of the new key was lost") == nil:
-		k.Condemned = true // whoever had it goes back to what still works, and it dies behind the gate
+		k.Condemned = !d.reg.webhook // whoever had it goes back to what still works, and it dies behind the gate
 	default:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	}

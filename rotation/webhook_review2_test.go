@@ -282,7 +282,9 @@ type byPerson struct{ s *rotationtest.Sender }
 func (b byPerson) Issue(context.Context, rotation.IssueRequest) (rotation.Key, error) {
 	return rotation.Key{}, rotation.Manual("make one")
 }
+
 func (b byPerson) Revoke(context.Context, rotation.Key) error { return rotation.Manual("remove it") }
+
 func (b byPerson) Activate(ctx context.Context, k rotation.Key) error {
 	return b.s.Activate(ctx, k)
 }
