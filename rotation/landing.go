@@ -67,7 +67,7 @@ func (d *drive) relearn(seen map[string]sight) error {
 	for _, c := range run.Consumers {
 		s, b := seen[c.Name], d.reg.binding(c.Name)
 		refuses := s.Verifiable && (errors.Is(s.VerifyErr, ErrRejected) || errors.Is(s.VerifyErr, errMixed))
-		if b == nil || !refuses || c.Holds == "" || time.Since(c.AckedAt) < b.Lag || d.st.Lands[c.Name].After(time.Now()) {
+		if b == nil || !refuses || c.Holds == "" || time.Since(c.AckedAt) < b.Lag+d.r.settle(d.reg) || d.st.Lands[c.Name].After(time.Now()) {
 			continue
 		}
 		c.unlearn()
@@ -100,7 +100,7 @@ func (d *drive) unforget(victim *keyState) (again bool) {
 	key := d.whole(victim)
 	for _, c := range run.Consumers {
 		b := d.reg.binding(c.Name)
-		if b == nil || c.Holds == "" || key.Secret.IsZero() || time.Since(c.AckedAt) < b.Lag || d.st.Lands[c.Name].After(time.Now()) {
+		if b == nil || c.Holds == "" || key.Secret.IsZero() || time.Since(c.AckedAt) < b.Lag+d.r.settle(d.reg) || d.st.Lands[c.Name].After(time.Now()) {
 			continue
 		}
 		if err := d.r.accepts(d.ctx, b, key, c.AckedAt, d.shared(key)); err == nil || errors.Is(err, errMixed) {
