@@ -297,18 +297,15 @@ func (d *delivery) has(public bool) bool {
 // verifyMAC compares with all candidates, as text: there is one text for one MAC.
 func (s *Scheme) verifyMAC(st *state, d *delivery, body []byte) bool {
 	mac := s.authenticate(st, d, body)
-	if s.config.Encoding == Base64 {
-		text := s.config.Encoding.append(st.text[:0], mac)
-		return d.any(func(candidate string) bool { return same(text, candidate) })
+	isHex, found := s.config.Encoding == Hex, false
+	var text []byte
+	if !isHex {
+		text = s.config.Encoding.append(st.text[:0], mac)
 	}
-	return d.any(func(candidate string) bool { return sameHex(mac, candidate) })
-}
-
-// any reports whether one of the candidates that are MACs is right, and looks at all of them.
-func (d *delivery) any(right func(candidate string) bool) bool {
-	found := false
-	for i := range d.count {
-		if !d.isPublic(i) && right(d.candidates[i]) {
+	for i, candidate := range d.candidates[:d.count] {
+		switch {
+		case d.isPublic(i):
+		case isHex && sameHex(mac, candidate), !isHex && same(text, candidate):
 			found = true
 		}
 	}
