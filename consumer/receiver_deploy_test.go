@@ -242,7 +242,7 @@ func TestReceiverRefusesNoGenuineDeliveryWhileSecretsChange(t *testing.T) {
 	defer r.Close()
 	var oldest atomic.Int64 // that stays accepted for now
 	oldest.Store(1)
-	keys := make([]rotation.Key, 120)
+	keys := make([]rotation.Key, 30)
 	headers := make([]http.Header, len(keys))
 	for n := range keys {
 		keys[n] = rotation.Key{Generation: n, Serial: int64(n), Secret: secret.New("a webhook's secret number " + strconv.Itoa(n))}
