@@ -322,9 +322,9 @@ func TestReceiveFailsWithNothingButUnusableSecrets(t *testing.T) {
 
 func TestReceiveOutlivesAPanicOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, v := &panickingStore{newStore(as(current, 1)), false}, newVerifier(t)
+		s, v := newStore(as(current, 1)), newVerifier(t)
 		r := receive(t, s, v)
-		s.on = true
+		s.onLoad(func() { panic("hush") })
 		nextLook()
 		requireAccepts(t, v, 1)
 		require.NoError(t, r.Deploy(t.Context(), accept(2, 1)))

@@ -242,7 +242,7 @@ func TestReceiverRefusesNoGenuineDeliveryWhileSecretsChange(t *testing.T) {
 	defer r.Close()
 	var oldest atomic.Int64 // that stays accepted for now
 	oldest.Store(1)
-	keys := make([]rotation.Key, 30)
+	keys := make([]rotation.Key, 60)
 	headers := make([]http.Header, len(keys))
 	for n := range keys {
 		keys[n] = rotation.Key{Generation: n, Serial: int64(n), Secret: secret.New("a webhook's secret number " + strconv.Itoa(n))}
@@ -270,8 +270,12 @@ func TestReceiverRefusesNoGenuineDeliveryWhileSecretsChange(t *testing.T) {
 		})
 	}
 	arrived := func() { // what is on its way, with an older secret perhaps
+		var before [len(done)]int64
 		for i := range done {
-			for before := done[i].Load(); done[i].Load() < before+2; {
+			before[i] = done[i].Load()
+		}
+		for i := range done {
+			for done[i].Load() < before[i]+2 {
 				runtime.Gosched()
 			}
 		}
