@@ -1,7 +1,7 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build unix
+//go:build unix && !race
 
 package bench_test
 

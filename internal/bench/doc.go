@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package bench measures package webhook beside the libraries that receivers use today, on the same deliveries and in the same
-// run. It is a module of its own, so that no user of the library gets to see theirs, and it exports nothing.
+// run. It is a module of its own, so that no user of the library gets to see theirs, and it exports nothing. The race detector
+// leaves nothing to measure: with it there are no tests here.
 //
 //	cd internal/bench
 //	go test -bench . -benchtime 300x -timeout 1h     # every figure, some ten minutes
