@@ -27,18 +27,21 @@ func (v *Verifier) Usage() []Usage {
 	if current == nil {
 		return nil
 	}
+	now := time.Now()
+	elapsed := now.Sub(v.started)
 	out := make([]Usage, len(current.slots))
 	for i := range current.slots {
-		out[i] = current.slots[i].usage.read()
+		out[i] = current.slots[i].usage.read(now, elapsed)
 		out[i].SecretID = current.slots[i].id
 	}
 	return out
 }
 
-// usage is the figures of a key.
+// usage is the figures of a key. A clock that only counts is read in half the time, so a match is noted by its distance from
+// the Verifier's start.
 type usage struct {
 	matches atomic.Uint64
-	last    atomic.Int64 // nanoseconds since 1970, zero: never
+	last    atomic.Int64 // nanoseconds after the start, zero: never
 	since   time.Time    // set before the key is shared
 }
 
@@ -48,15 +51,16 @@ func (u *usage) begin(now time.Time) {
 	}
 }
 
-func (u *usage) count(now time.Time) {
+func (u *usage) count(elapsed time.Duration) {
 	u.matches.Add(1)
-	u.last.Store(now.UnixNano())
+	u.last.Store(int64(max(elapsed, 1)))
 }
 
-func (u *usage) read() Usage {
-	out := Usage{Matches: u.matches.Load(), Since: u.since}
+// read is told now twice. Where the clocks were apart meanwhile, because the machine slept, a match looks younger than it is.
+func (u *usage) read(now time.Time, elapsed time.Duration) Usage {
+	out := Usage{Matches: u.matches.Load(), Since: u.since.UTC()}
 	if last := u.last.Load(); last != 0 {
-		out.LastMatch = time.Unix(0, last).UTC()
+		out.LastMatch = now.Add(time.Duration(last) - elapsed).UTC()
 	}
 	return out
 }
