@@ -6,16 +6,16 @@
 // leaves nothing to measure: with it there are no tests here.
 //
 //	cd internal/bench
-//	go test -bench . -benchtime 300x -timeout 1h     # every figure, some ten minutes
+//	go test -bench . -benchtime 50x -timeout 1h      # every figure, some ten minutes
 //	go test -bench Verify/rotation                   # the loop over a library that knows one secret
 //	go test -bench Body                              # what Middleware adds to a read into a pooled buffer
 //
 // # What a line says
 //
-// A line is one contestant. In each of its rounds the floor, package webhook and the contestant run in turn, some milliseconds
+// A line is one contestant. In each of its rounds the floor, package webhook and the contestant run in turn, some 20 milliseconds
 // each, and what counts is the least CPU time of the process per call over all rounds: another process that takes the machine
-// away spoils a round and not the figure. A least time hides some of the work of the garbage collector, so it flatters those
-// who allocate. The number behind the name is that of rounds.
+// away spoils a round and not the figure. A turn is long enough for the garbage collector to run several times, if there is
+// garbage: its work is part of what a library costs. The number behind the name is that of rounds.
 //
 //	cpu-ns/op    the contestant
 //	xfloor       times the floor: one pass of crypto/hmac, keyed before, over the bytes that were signed, and a comparison

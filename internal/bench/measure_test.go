@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// A turn is long beside the resolution of the clock of the CPU and has some work of the garbage collector in it, for those who
-// give it any. It is short beside what disturbs it.
-const turn = 4 * time.Millisecond
+// A turn is long enough for some cycles of the garbage collector, for those who give it work: 10 MB or more at the fastest pace
+// of the allocating ones, and a cycle begins with every 4. It is short beside what disturbs it.
+const turn = 16 * time.Millisecond
 
 // contest lets all run in turn until the benchmark ends, and returns the least CPU time of each, in nanoseconds per call.
 func contest(b *testing.B, all ...func() error) []float64 {
