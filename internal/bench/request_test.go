@@ -7,6 +7,7 @@ package bench_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -131,8 +132,10 @@ func BenchmarkRequest(b *testing.B) {
 // pool is what a careful receiver writes: no more than a limit, into a buffer that is used again.
 var pool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// pooled reads as VerifyRequest does, into a pooled buffer, checks what it has read and calls next.
-func pooled(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request, texts []string) func() error {
+type matchKey struct{}
+
+// pooled reads into a pooled buffer, checks what it has read and calls next, with the Match in its context or without.
+func pooled(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request, texts []string, withMatch bool) func() error {
 	const most = 1 << 20
 	v, next, w := verifier(tb, scheme, texts), new(taken), nowhere{http.Header{}}
 	return func() error {
@@ -143,8 +146,12 @@ func pooled(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request,
 		if n, err := buf.ReadFrom(io.LimitReader(r.Body, most+1)); err != nil || n > most {
 			return errRefused
 		}
-		if _, err := v.Verify(r.Context(), r.Header, buf.Bytes()); err != nil {
+		m, err := v.Verify(r.Context(), r.Header, buf.Bytes())
+		if err != nil {
 			return err
+		}
+		if withMatch {
+			r = r.WithContext(context.WithValue(r.Context(), matchKey{}, m))
 		}
 		r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
 		next.ServeHTTP(w, r)
@@ -171,7 +178,8 @@ func readAll(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request
 
 // BenchmarkBody compares Middleware with a handler that reads into a pooled buffer and calls Verify. GitLab's token is the
 // scheme: its check costs the same for every body, so what is left is the reading and what Middleware gives its handler beside
-// it, the Match in the context of the request and a body that ends with the handler. In GitHub the hash is there too.
+// it, the Match in the context of the request and a body that ends with the handler. In pooled+Match the handler that reads by
+// itself gives the first of these too. In GitHub the hash is there.
 func BenchmarkBody(b *testing.B) {
 	for _, scheme := range []*webhook.Scheme{webhook.GitLab, webhook.GitHub} {
 		b.Run(scheme.String(), func(b *testing.B) {
@@ -180,6 +188,9 @@ func BenchmarkBody(b *testing.B) {
 				d.header.Set("X-Gitlab-Token", newest)
 				b.Run(size.name+"/webhook.Middleware", func(b *testing.B) {
 					reading(b, d, scheme, middleware(scheme)(b, d.request(), one.known))
+				})
+				b.Run(size.name+"/pooled+Match", func(b *testing.B) {
+					reading(b, d, scheme, pooled(b, scheme, d.request(), one.known, true))
 				})
 				b.Run(size.name+"/ReadAll", func(b *testing.B) {
 					reading(b, d, scheme, readAll(b, scheme, d.request(), one.known))
@@ -191,7 +202,7 @@ func BenchmarkBody(b *testing.B) {
 
 // reading reports f beside the pooled read: how many times its time, and how much more.
 func reading(b *testing.B, d *delivery, scheme *webhook.Scheme, f func() error) {
-	ns := contest(b, pooled(b, scheme, d.request(), one.known), f)
+	ns := contest(b, pooled(b, scheme, d.request(), one.known, false), f)
 	b.ReportMetric(ns[1], "cpu-ns/op")
 	b.ReportMetric(ns[1]/ns[0], "xpooled")
 	b.ReportMetric(ns[1]-ns[0], "ns-more")
@@ -209,8 +220,13 @@ func TestReceiversVerify(t *testing.T) {
 		}
 	}
 	d := deliver(t, webhook.GitHub, newest, body(1<<10))
-	for _, with := range []func(testing.TB, *webhook.Scheme, func() *http.Request, []string) func() error{pooled, readAll} {
-		require.NoError(t, with(t, webhook.GitHub, d.request(), one.known)())
-		require.Error(t, with(t, webhook.GitHub, d.request(), []string{foreign})())
+	for _, known := range [][]string{one.known, {foreign}} {
+		for name, f := range map[string]func() error{
+			"pooled":       pooled(t, webhook.GitHub, d.request(), known, false),
+			"pooled+Match": pooled(t, webhook.GitHub, d.request(), known, true),
+			"ReadAll":      readAll(t, webhook.GitHub, d.request(), known),
+		} {
+			require.Equal(t, known[0] == newest, f() == nil, name)
+		}
 	}
 }
