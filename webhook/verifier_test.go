@@ -160,7 +160,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		set := []webhook.Secret{sec("x", texts[i%8]), sec("y", texts[(i+1)%8]), sec("signs", secretText)}
 		set[2], set[i%3] = set[i%3], set[2]
 		require.NoError(t, v.Set(set...))
-		if i%5 == 0 {
+		if i%20 == 0 {
 			require.NoError(t, v.Set(sec("signs", secretText)))
 			runtime.Gosched()
 		}
