@@ -134,10 +134,13 @@ var pool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 type matchKey struct{}
 
+// next takes a request. The compiler does not know what it does, as in a real receiver, so what it is given is allocated.
+var next http.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+
 // pooled reads into a pooled buffer, checks what it has read and calls next, with the Match in its context or without.
 func pooled(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request, texts []string, withMatch bool) func() error {
 	const most = 1 << 20
-	v, next, w := verifier(tb, scheme, texts), new(taken), nowhere{http.Header{}}
+	v, w := verifier(tb, scheme, texts), nowhere{http.Header{}}
 	return func() error {
 		r := request()
 		buf := pool.Get().(*bytes.Buffer)
@@ -160,7 +163,7 @@ func pooled(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request,
 }
 
 func readAll(tb testing.TB, scheme *webhook.Scheme, request func() *http.Request, texts []string) func() error {
-	v, next, w := verifier(tb, scheme, texts), new(taken), nowhere{http.Header{}}
+	v, w := verifier(tb, scheme, texts), nowhere{http.Header{}}
 	return func() error {
 		r := request()
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
