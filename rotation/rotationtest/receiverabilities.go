@@ -179,12 +179,12 @@ func receiptsTold(ctx context.Context, r *reception) error {
 	if err != nil {
 		return err
 	}
-	if err := r.unmatched(ctx, "no delivery", one, two); err != nil {
+	if err := r.unmatched(ctx, "before there was any", one, two); err != nil {
 		return err
 	}
 	if r.verifier != nil {
 		r.questions(ctx, one, two)
-		if err := r.unmatched(ctx, "no delivery but questions", one, two); err != nil {
+		if err := r.unmatched(ctx, "after nothing but questions", one, two); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func receiptsTold(ctx context.Context, r *reception) error {
 	if deliver(ctx, r.stranger) == nil {
 		return errors.New("it takes a delivery signed with a secret that nobody has")
 	}
-	if err := r.unmatched(ctx, "deliveries signed with the other secret, and with one that nobody has,", two); err != nil {
+	if err := r.unmatched(ctx, "after those that were signed with the other secret, and with one that nobody has", two); err != nil {
 		return err
 	}
 	if err := r.match(ctx, deliver, two); err != nil {
@@ -210,14 +210,14 @@ func receiptsTold(ctx context.Context, r *reception) error {
 }
 
 // unmatched sees that nothing has matched keys so far.
-func (r *reception) unmatched(ctx context.Context, there string, keys ...rotation.Key) error {
+func (r *reception) unmatched(ctx context.Context, when string, keys ...rotation.Key) error {
 	for _, key := range keys {
 		u, err := r.figures(ctx, key)
 		if err != nil {
 			return err
 		}
 		if !u.LastUsed.IsZero() {
-			return fmt.Errorf("Usage tells of a delivery that matched %s, and there were %s so far", r.called(key), there)
+			return fmt.Errorf("Usage tells of a delivery that matched %s %s", r.called(key), when)
 		}
 	}
 	return nil

@@ -73,6 +73,13 @@ func mutantsOfVerdicts(add addReceiver) {
 		}
 		return nil
 	})
+	says("V2", "shuts with a question whose context has ended", func(b *inbox, ctx context.Context, key rotation.Key) error {
+		if ctx.Err() != nil {
+			b.take(nil)
+			return ctx.Err()
+		}
+		return b.answer(b.accepts(), key)
+	})
 	says("V2", "says yes a few times", func() func(*inbox, context.Context, rotation.Key) error {
 		times := map[int64]int{}
 		return func(b *inbox, _ context.Context, key rotation.Key) error {

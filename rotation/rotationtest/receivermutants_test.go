@@ -164,6 +164,11 @@ func mutantsOfSets() map[string]setMutant {
 		"ignores a request for a pending secret": {"C4", skips(func(req rotation.DeployRequest) bool {
 			return req.Role == rotation.RolePending
 		})},
+		"takes a current secret alone": {"C4", alters(func(req *rotation.DeployRequest) {
+			if req.Role == rotation.RoleCurrent && len(req.Accept) > 0 && req.Key.Equal(req.Accept[0]) {
+				req.Accept = req.Accept[:1]
+			}
+		})},
 		"takes no secret for no change": {"Empty", skips(func(req rotation.DeployRequest) bool { return len(req.Accept) == 0 })},
 		"takes no secret once": {"Empty", func(b *inbox) deployFunc {
 			shut := false

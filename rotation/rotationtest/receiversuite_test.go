@@ -34,13 +34,13 @@ func TestReceiverSuiteAcceptsWhatIsRight(t *testing.T) {
 		"inbox": func() rotationtest.ReceiverSuite { return newInbox().suite() },
 		"lag as it is bound": func() rotationtest.ReceiverSuite {
 			b := newInbox()
-			b.lag = time.Hour
+			b.lag = time.Minute
 			return b.suite()
 		},
 		"lag by word": func() rotationtest.ReceiverSuite {
 			b := newInbox()
-			b.lag = time.Hour
-			return rotationtest.ReceiverSuite{Consumer: readyInbox{inbox: b, name: "inbox", promises: time.Hour}, Deliver: b.receive}
+			b.lag = time.Minute
+			return rotationtest.ReceiverSuite{Consumer: readyInbox{inbox: b, name: "inbox", promises: time.Minute}, Deliver: b.receive}
 		},
 		"lag, and what tells is later": func() rotationtest.ReceiverSuite {
 			b, late := newInbox(), newInbox()
@@ -49,7 +49,7 @@ func TestReceiverSuiteAcceptsWhatIsRight(t *testing.T) {
 			b.deploy = func(ctx context.Context, req rotation.DeployRequest) error {
 				return errors.Join(late.obey(ctx, req), b.obey(ctx, req))
 			}
-			return rotationtest.ReceiverSuite{Consumer: b.mute(), Verifier: late, Deliver: b.receive, Lag: time.Minute, Patience: time.Hour}
+			return rotationtest.ReceiverSuite{Consumer: b.mute(), Verifier: late, Deliver: b.receive, Lag: time.Minute, Patience: 2 * time.Minute}
 		},
 		"rollouts": func() rotationtest.ReceiverSuite {
 			s := slow(false).suite()

@@ -35,6 +35,8 @@ func TestClausesAreThoseOfTheInterfaces(t *testing.T) {
 	assert.Equal(t, append(written("C"), "Errors", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate"),
 		rotationtest.ConsumerSuite{}.Clauses())
 	assert.Equal(t, append(written("J"), "SavedAt", "Conditional", "Identity", "Check"), rotationtest.JournalSuite{}.Clauses())
+	assert.Equal(t, slices.Concat(written("C"), []string{"Empty", "Emergency", "Context", "Value", "Errors"}, written("V"),
+		[]string{"Observe", "Usage", "Lag", "Identity", "Check"}), rotationtest.ReceiverSuite{}.Clauses())
 	assert.Equal(t, append(written("V"), "Errors", "Observe", "Identity", "Check"), rotationtest.VerifierSuite{}.Clauses())
 }
 
@@ -49,6 +51,13 @@ func TestStoreSuiteRun(t *testing.T) {
 
 func TestConsumerSuiteRun(t *testing.T) {
 	new(app).suite().Run(t)
+}
+
+func TestReceiverSuiteRun(t *testing.T) {
+	r := rotationtest.NewReceiver()
+	rotationtest.ReceiverSuite{Consumer: r, Deliver: func(ctx context.Context, key rotation.Key) error {
+		return r.Receive(ctx, key.Secret)
+	}}.Run(t)
 }
 
 // failing names the process that runs the tests below, which have to fail.
@@ -68,6 +77,9 @@ func TestRunThatFails(t *testing.T) {
 		deaf := rotation.ConsumerFunc(func(ctx context.Context, _ rotation.DeployRequest) error { return ctx.Err() })
 		uses := func(context.Context) (rotation.Key, error) { return p.Mint(), nil }
 		rotationtest.ConsumerSuite{Consumer: deaf, Uses: uses}.Run(t)
+	case "receiver":
+		deaf := rotation.ConsumerFunc(func(context.Context, rotation.DeployRequest) error { return nil })
+		rotationtest.ReceiverSuite{Consumer: deaf}.Run(t)
 	case "person":
 		by := rotation.ConsumerFunc(func(context.Context, rotation.DeployRequest) error { return rotation.Manual("enter it there") })
 		uses := func(context.Context) (rotation.Key, error) { return rotation.Key{}, nil }
@@ -86,6 +98,9 @@ func TestRunFails(t *testing.T) {
 			[]string{"C1", "C2", "C3", "C4", "Errors", "Context", "Value"},
 			[]string{"Observe", "Lag", "Verify", "Check", "Validate"},
 		},
+		"receiver": {[]string{"Context", "Value"}, []string{
+			"C1", "C2", "C3", "C4", "Empty", "Emergency", "V1", "V2", "V3", "Observe", "Usage", "Lag", "Identity", "Check",
+		}},
 		"person": {nil, []string{
 			"C1", "C2", "C3", "C4", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate",
 		}},
@@ -101,6 +116,8 @@ func TestRunFails(t *testing.T) {
 			switch which {
 			case "invalid":
 				assert.Contains(t, string(out), "StoreSuite.Store is required")
+			case "receiver":
+				assert.Contains(t, string(out), "nothing tells what it accepts")
 			case "person":
 				assert.Contains(t, string(out), "a person has to act: enter it there")
 			}
