@@ -134,7 +134,13 @@ func keysOf(uses []use) []rotation.Key {
 
 // acceptsOnly reports whether what is accepted are these keys, in any order.
 func acceptsOnly(accepted []use, keys []rotation.Key) bool {
-	is := func(k rotation.Key) func(use) bool { return func(u use) bool { return same(u.key, k) } }
-	return len(accepted) == len(keys) &&
-		!slices.ContainsFunc(keys, func(k rotation.Key) bool { return !slices.ContainsFunc(accepted, is(k)) })
+	left := slices.Clone(keys)
+	for _, u := range accepted {
+		i := slices.IndexFunc(left, func(k rotation.Key) bool { return same(u.key, k) })
+		if i < 0 {
+			return false
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	return len(left) == 0
 }

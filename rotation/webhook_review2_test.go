@@ -282,7 +282,9 @@ type byPerson struct{ s *rotationtest.Sender }
 func (b byPerson) Issue(context.Context, rotation.IssueRequest) (rotation.Key, error) {
 	return rotation.Key{}, rotation.Manual("make one")
 }
+
 func (b byPerson) Revoke(context.Context, rotation.Key) error { return rotation.Manual("remove it") }
+
 func (b byPerson) Activate(ctx context.Context, k rotation.Key) error {
 	return b.s.Activate(ctx, k)
 }
@@ -630,4 +632,49 @@ func TestWebhookReviewProcessDiesWhileActivating(t *testing.T) {
 			})
 		}
 	}
+}
+
+// No part's error brings a secret into the record, an error or a status.
+func TestWebhookReviewSecrecy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPost(t, 2)
+		until := time.Now().Add(3 * time.Hour)
+		leak := errors.New("the answer was " + p.seeded.Secret.Reveal())
+		var said []string
+		says := func(err error) {
+			if err != nil {
+				said = append(said, fmt.Sprintf("%v %+v %#v", err, err, err))
+			}
+		}
+		r := p.rotator()
+		for _, op := range []string{"Deploy", "Verify", "Observe", "Usage"} {
+			p.receivers[1].Inject(rotationtest.Fault{Op: op, From: time.Now().Add(time.Minute), Until: until, Err: leak})
+		}
+		for _, op := range []string{"Choose", "Issue", "Activate", "Verify"} {
+			p.sender.Inject(rotationtest.Fault{Op: op, From: time.Now().Add(time.Minute), Until: until, Err: leak})
+		}
+		_, err := r.Rotate(t.Context(), name, rotation.Trigger{})
+		says(err)
+		for range 30 {
+			time.Sleep(10 * time.Second)
+			_, err := r.Advance(t.Context(), name)
+			says(err)
+		}
+		_, err = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, Value: p.seeded.Secret}}})
+		says(err)
+		for range 30 {
+			time.Sleep(10 * time.Second)
+			st, err := r.Advance(t.Context(), name)
+			says(err)
+			said = append(said, fmt.Sprintf("%+v %s", st, st))
+		}
+		e, err := p.journal.Load(t.Context(), name)
+		require.NoError(t, err)
+		said = append(said, string(e.Data))
+		for _, k := range append(p.versions().Keys, rotation.StoredKey{Key: p.seeded}) {
+			for _, text := range said {
+				require.NotContains(t, text, k.Key.Secret.Reveal())
+			}
+		}
+	})
 }

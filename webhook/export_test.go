@@ -5,6 +5,7 @@ package webhook
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -25,16 +26,15 @@ func Same(a []byte, text string) bool { return same(a, text) }
 // SameHex compares a MAC with hexadecimal.
 func SameHex(mac []byte, text string) bool { return sameHex(mac, text) }
 
-// CountPasses counts how many keys of a new Verifier are used for the first time from now on: with one delivery, how often its
-// body is hashed.
+// CountPasses counts how many keys are used for the first time from now on: with one delivery, how often its body is hashed.
 func CountPasses(v *Verifier) *atomic.Int64 {
 	var n atomic.Int64
 	for _, sl := range v.set.Load().slots {
 		newState := sl.states.New
-		sl.states.New = func() any {
+		sl.states = &sync.Pool{New: func() any {
 			n.Add(1)
 			return newState()
-		}
+		}}
 	}
 	return &n
 }

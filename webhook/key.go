@@ -130,15 +130,16 @@ func (k *key) put(st *state) {
 func (s *Scheme) authenticate(st *state, d *delivery, body []byte) []byte {
 	st.mac.Reset()
 	if len(s.before) > 0 {
-		st.scratch = d.append(st.scratch[:0], s.before, s.config.TimeFormat)
+		front := d.append(st.scratch[:0], s.before, s.config.TimeFormat)
 		if s.body {
 			n := len(body)
 			if n > joinUpTo {
-				n = -len(st.scratch) & (blockSize - 1) // the rest is hashed in place
+				n = -len(front) & (blockSize - 1) // the rest is hashed in place
 			}
-			st.scratch, body = append(st.scratch, body[:n]...), body[n:]
+			front, body = append(front, body[:n]...), body[n:]
 		}
-		st.mac.Write(st.scratch)
+		st.mac.Write(front)
+		st.scratch = front
 	}
 	if s.body && len(body) > 0 {
 		st.mac.Write(body)

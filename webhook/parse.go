@@ -24,11 +24,11 @@ type delivery struct {
 	stamp      string // the time; empty: at, in the scheme's format
 	at         time.Time
 	now        time.Time // zero if nothing depends on it
-	replay     string    // what Replay knows it as
-	count      int
-	candidates [maxCandidates]string
-	public     uint32 // bit i: candidate i is an ed25519 signature
 	request    *requestParts
+	replay     string // what Replay knows it as
+	count      int
+	public     uint32 // bit i: candidate i is an ed25519 signature
+	candidates [maxCandidates]string
 }
 
 // requestParts is what some schemes sign of a request beside headers and body.
@@ -123,17 +123,13 @@ func (s *Scheme) parseSingle(d *delivery, text string) error {
 // parsePairs reads tag=value between separators. White space around an element is what a proxy leaves that folds two lines
 // into one. An element that is not wanted, or cannot be a signature, hides no good one.
 func (s *Scheme) parsePairs(d *delivery, text string) error {
-	separator := s.config.Separator
-	if separator == 0 {
-		separator = ','
+	if strings.Count(text, s.separator) >= maxElements {
+		return ErrMalformed
 	}
 	tag := ""
-	for n := 0; text != ""; n++ {
-		if n == maxElements {
-			return ErrMalformed
-		}
+	for text != "" {
 		element := text
-		if i := strings.IndexByte(text, separator); i >= 0 {
+		if i := strings.IndexByte(text, s.separator[0]); i >= 0 {
 			element, text = text[:i], text[i+1:]
 		} else {
 			text = ""
@@ -161,10 +157,10 @@ func (s *Scheme) parsePairs(d *delivery, text string) error {
 
 // parseSpaced reads tag,value between spaces.
 func (s *Scheme) parseSpaced(d *delivery, text string) error {
-	for n := 0; text != ""; n++ {
-		if n == maxElements {
-			return ErrMalformed
-		}
+	if strings.Count(text, " ") >= maxElements {
+		return ErrMalformed
+	}
+	for text != "" {
 		element := text
 		if i := strings.IndexByte(text, ' '); i >= 0 {
 			element, text = text[:i], text[i+1:]

@@ -193,11 +193,7 @@ func (s *Scheme) appendTag(dst []byte, k *key, something, signature bool) []byte
 		return append(append(dst, tag...), ',')
 	}
 	if something {
-		separator := c.Separator
-		if separator == 0 {
-			separator = ','
-		}
-		dst = append(dst, separator)
+		dst = append(dst, s.separator...)
 	}
 	if c.List == Continued && signature {
 		return dst

@@ -28,7 +28,7 @@ func (v *Verifier) Usage() []Usage {
 		return nil
 	}
 	now := time.Now()
-	elapsed := now.Sub(v.started)
+	elapsed := v.elapsed(now)
 	out := make([]Usage, len(current.slots))
 	for i := range current.slots {
 		out[i] = current.slots[i].usage.read(now, elapsed)
@@ -37,8 +37,16 @@ func (v *Verifier) Usage() []Usage {
 	return out
 }
 
-// usage is the figures of a key. A clock that only counts is read in half the time, so a match is noted by its distance from
-// the Verifier's start.
+// elapsed is the time since the Verifier was made. Where a delivery needs the time of day it is by that; elsewhere by a clock
+// that only counts, which is read in half the time.
+func (v *Verifier) elapsed(now time.Time) time.Duration {
+	if v.scheme.timed {
+		return time.Duration(now.UnixNano() - v.started.UnixNano())
+	}
+	return time.Since(v.started)
+}
+
+// usage is the figures of a key.
 type usage struct {
 	matches atomic.Uint64
 	last    atomic.Int64 // nanoseconds after the start, zero: never
@@ -56,7 +64,8 @@ func (u *usage) count(elapsed time.Duration) {
 	u.last.Store(int64(max(elapsed, 1)))
 }
 
-// read is told now twice. Where the clocks were apart meanwhile, because the machine slept, a match looks younger than it is.
+// read is told now twice. If the machine slept since the match, and the clock that counts with it, the match looks younger than
+// it is, and never older.
 func (u *usage) read(now time.Time, elapsed time.Duration) Usage {
 	out := Usage{Matches: u.matches.Load(), Since: u.since.UTC()}
 	if last := u.last.Load(); last != 0 {

@@ -192,35 +192,38 @@ func (d *delivery) match(m *Match, k *key) {
 
 // open checks what can be checked before the body is known.
 func (v *Verifier) open(d *delivery, h http.Header) (*set, error) {
-	current, err := v.live(d)
-	if err != nil {
-		return nil, err
+	current := v.live(d)
+	if current == nil {
+		return nil, ErrNoSecret
 	}
 	return current, v.scheme.parse(d, h, v.tolerance)
 }
 
 // reopen checks what has changed with time since open.
 func (v *Verifier) reopen(d *delivery) (*set, error) {
-	current, err := v.live(d)
-	if err != nil || d.stamp == "" {
-		return current, err
+	current := v.live(d)
+	switch {
+	case current == nil:
+		return nil, ErrNoSecret
+	case d.stamp == "":
+		return current, nil
 	}
 	return current, v.scheme.parseTime(d, v.tolerance)
 }
 
-// live returns the set, if there is a secret in it that has not ended.
-func (v *Verifier) live(d *delivery) (*set, error) {
+// live returns the set, or nil if there is no secret in it that has not ended.
+func (v *Verifier) live(d *delivery) *set {
 	current := v.set.Load()
 	if current == nil {
-		return nil, ErrNoSecret
+		return nil
 	}
 	if v.scheme.timed || current.ends {
 		d.now = time.Now()
+		if current.ends && !current.live(d.now) {
+			return nil
+		}
 	}
-	if current.ends && !current.live(d.now) {
-		return nil, ErrNoSecret
-	}
-	return current, nil
+	return current
 }
 
 // check checks the rest.
@@ -244,11 +247,7 @@ func (v *Verifier) check(ctx context.Context, current *set, d *delivery, body []
 			return k, err
 		}
 	}
-	if d.now.IsZero() {
-		k.usage.count(time.Since(v.started))
-	} else {
-		k.usage.count(d.now.Sub(v.started))
-	}
+	k.usage.count(v.elapsed(d.now))
 	return k, nil
 }
 
@@ -306,18 +305,15 @@ func (d *delivery) has(public bool) bool {
 // verifyMAC compares with all candidates, as text: there is one text for one MAC.
 func (s *Scheme) verifyMAC(st *state, d *delivery, body []byte) bool {
 	mac := s.authenticate(st, d, body)
-	if s.config.Encoding == Base64 {
-		text := s.config.Encoding.append(st.text[:0], mac)
-		return d.any(func(candidate string) bool { return same(text, candidate) })
+	isHex, found := s.config.Encoding == Hex, false
+	var text []byte
+	if !isHex {
+		text = s.config.Encoding.append(st.text[:0], mac)
 	}
-	return d.any(func(candidate string) bool { return sameHex(mac, candidate) })
-}
-
-// any reports whether one of the candidates that are MACs is right, and looks at all of them.
-func (d *delivery) any(right func(candidate string) bool) bool {
-	found := false
-	for i := range d.count {
-		if !d.isPublic(i) && right(d.candidates[i]) {
+	for i, candidate := range d.candidates[:d.count] {
+		switch {
+		case d.isPublic(i):
+		case isHex && sameHex(mac, candidate), !isHex && same(text, candidate):
 			found = true
 		}
 	}

@@ -156,7 +156,7 @@ func chosen(ctx context.Context, r *trial) error {
 	if err := wait(ctx, r.Patience); err != nil {
 		return err
 	}
-	if r.Verifier.Verify(ctx, req.Chosen) == nil {
+	if r.Verifier != nil && r.Verifier.Verify(ctx, req.Chosen) == nil {
 		r.keys = append(r.keys, req.Chosen, other) // to be cleaned up
 		return errors.New("a chosen value is accepted before Issue")
 	}

@@ -18,6 +18,7 @@ func names(clauses []clause) []string {
 func (s IssuerSuite) Clauses() []string   { return names(s.clauses()) }
 func (s StoreSuite) Clauses() []string    { return names(s.clauses()) }
 func (s ConsumerSuite) Clauses() []string { return names(s.clauses()) }
+func (s ReceiverSuite) Clauses() []string { return names(s.clauses()) }
 func (s VerifierSuite) Clauses() []string { return names(s.clauses()) }
 func (s JournalSuite) Clauses() []string  { return names(s.clauses()) }
 

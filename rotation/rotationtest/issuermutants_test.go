@@ -39,6 +39,7 @@ func issuerMutants() map[string]mutant {
 	mutantsOfList(add)
 	mutantsOfDisable(add)
 	mutantsOfChoose(add)
+	mutantsOfActivate(add)
 	return all
 }
 

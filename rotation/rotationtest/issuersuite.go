@@ -12,7 +12,7 @@ import (
 	"github.com/handover-go/handover/rotation"
 )
 
-// IssuerSuite proves an Issuer against I1 to I5, and its abilities List, Disable and Choose where it has them.
+// IssuerSuite proves an Issuer against I1 to I5, and its abilities List, Disable, Choose and Activate where it has them.
 //
 // It makes keys at the provider, at most two that live at one time (three if Current is set and Traits.MaxKeys lets it; up to
 // Traits.MaxKeys, where that is 10 or less, to see how the limit is told), and revokes every one of them, also when a clause
@@ -22,12 +22,24 @@ import (
 //
 // Where Issue says that a person has to act (rotation.ErrManual), nothing but that is proven and that its errors are silent.
 //
+// The sender of a webhook that is a rotation.Activator needs no Verifier: its receivers accept what it signs with, and for those
+// there is ReceiverSuite. The suite has it sign with keys of its own, and afterwards with the one before if Signs tells its value:
+// use a webhook that serves nobody. A sender that signs with a key as soon as it is made has nothing to activate, and needs a
+// Verifier: one that tells whether the sender holds the key.
+//
 // What is seen from outside is not everything: that no error carries the text of a provider's answer (I5) is for the
 // implementation's own tests, and so is a lost answer (I3). Pages are not seen either: a List that reads only the first one
 // passes. Use an account with more keys than a page holds, or make the page small.
 type IssuerSuite struct {
-	Issuer   rotation.Issuer   // required
-	Verifier rotation.Verifier // required: asks the accepting side; without it revocation cannot be proven
+	Issuer rotation.Issuer // required
+
+	// Verifier asks the accepting side; without it revocation cannot be proven. Required unless the Issuer is a rotation.Activator:
+	// leave it nil where Verify would make the sender deliver a test, which proves nothing of a key.
+	Verifier rotation.Verifier
+
+	// Signs tells which key an Activator's sender signs with now, in truth: what its next delivery bears. What is known of the key is
+	// enough, its value for one; a zero Key if it signs with nothing. nil: only the answers of Activate are looked at.
+	Signs func(ctx context.Context) (rotation.Key, error)
 
 	// Current returns a live key to begin with, for an Issuer that can only succeed a key: another one each time, as every key
 	// that the suite touched is revoked. nil: the Issuer makes the first key, too.
@@ -54,7 +66,7 @@ func (s IssuerSuite) Validate() error {
 	if s.Issuer == nil {
 		errs = append(errs, errors.New("rotationtest: IssuerSuite.Issuer is required"))
 	}
-	if s.Verifier == nil {
+	if _, sends := rotation.As[rotation.Activator](s.Issuer); s.Verifier == nil && !sends {
 		errs = append(errs, errors.New("rotationtest: IssuerSuite.Verifier is required"))
 	}
 	if s.Patience < 0 {
@@ -97,6 +109,10 @@ func (s IssuerSuite) clauses() []clause {
 		},
 		{
 			"Choose", "Choose makes a new value each time and has no effect at the provider; Issue takes exactly that value.", in(chosen),
+		},
+		{
+			"Activate", "A sender signs with a key when it is told to and not before, with the older one when it is told that, and " +
+				"with the same one when it is told twice. A key that is signed with too early is refused by every receiver.", in(activated),
 		},
 	}
 }

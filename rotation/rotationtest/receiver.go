@@ -5,6 +5,7 @@ package rotationtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -64,6 +65,11 @@ func (r *Receiver) Restart() {
 // Deploy makes it accept req.Accept from now on, and nothing else.
 func (r *Receiver) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	return do(ctx, &r.script, "Deploy", func() error {
+		for _, key := range req.Accept {
+			if key.Secret.IsZero() {
+				return errors.New("receiver in memory: DeployRequest.Accept has a key without a value")
+			}
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.accepts = slices.Clone(req.Accept)
@@ -74,6 +80,9 @@ func (r *Receiver) Deploy(ctx context.Context, req rotation.DeployRequest) error
 // Verify says whether it accepts what is signed with key. That counts as no delivery. Errors: ErrRejected if it does not.
 func (r *Receiver) Verify(ctx context.Context, key rotation.Key) error {
 	return do(ctx, &r.script, "Verify", func() error {
+		if key.Secret.IsZero() {
+			return errors.New("receiver in memory: nothing can be signed with a key without a value")
+		}
 		if _, ok := r.match(key.Secret); !ok {
 			return fmt.Errorf("receiver in memory: %w", rotation.ErrRejected)
 		}

@@ -15,9 +15,10 @@ import (
 	"github.com/handover-go/handover/secret"
 )
 
-// rollout is the proof of one clause of a ConsumerSuite. It remembers what no error may show.
+// rollout is the proof of one clause of a ConsumerSuite, or of a ReceiverSuite. It remembers what no error may show.
 type rollout struct {
 	ConsumerSuite
+	of         string // the suite whose clause it is
 	rotation   string // the first part of DeployRequest.ID
 	serial     int64
 	generation int
@@ -27,7 +28,7 @@ type rollout struct {
 // begin makes a rollout. Where its numbers begin is random, so that nothing of an earlier one is taken for its own.
 func (s ConsumerSuite) begin() *rollout {
 	s.Credential = cmp.Or(s.Credential, "handover-suite")
-	return &rollout{ConsumerSuite: s, rotation: newUUID(), serial: rand.Int64N(1 << 40), generation: rand.IntN(1 << 20)}
+	return &rollout{ConsumerSuite: s, of: "ConsumerSuite", rotation: newUUID(), serial: rand.Int64N(1 << 40), generation: rand.IntN(1 << 20)}
 }
 
 // key makes one that succeeds the last one.
@@ -42,10 +43,10 @@ func (r *rollout) key(ctx context.Context) (rotation.Key, error) {
 	if r.Mint != nil {
 		var err error
 		if key, err = r.Mint(ctx); err != nil {
-			return key, r.failed("ConsumerSuite.Mint", err)
+			return key, r.failed(r.of+".Mint", err)
 		}
 		if key.Secret.IsZero() {
-			return key, errors.New("ConsumerSuite.Mint returned a key without a value")
+			return key, errors.New(r.of + ".Mint returned a key without a value")
 		}
 	}
 	key.Serial, key.Generation = r.serial, r.generation // as the engine does
@@ -83,7 +84,7 @@ func (r *rollout) store(ctx context.Context, keys ...rotation.StoredKey) error {
 		err = r.Store.Save(ctx, r.Credential, rotation.Versions{Keys: keys, Stamp: r.rotation, Revision: v.Revision})
 	}
 	if err != nil {
-		return r.failed("ConsumerSuite.Store", err)
+		return r.failed(r.of+".Store", err)
 	}
 	return nil
 }

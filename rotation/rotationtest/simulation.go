@@ -83,6 +83,9 @@ type Presenter struct {
 //   - A store and a journal return what they said they saved, and refuse a change of what has changed since.
 //   - No secret is in a status, an event, a log line, an error or a record of the journal.
 //
+// Webhooks are not simulated: an Issuer that is an Activator and a Consumer that is a UsageReporter are refused. IssuerSuite and
+// ReceiverSuite are for those.
+//
 // Where the issuer's Traits leave a kind of rotation to people, it is skipped: a roll-back where the old key ends by itself, and
 // all of them where a second Issue ends every key (Traits.NoReplay).
 //

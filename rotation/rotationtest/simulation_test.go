@@ -198,7 +198,13 @@ func TestSimulateSaysWhatCannotBe(t *testing.T) {
 		"Simulation.Journal returned nil": {Journal: func(context.Context, *rotationtest.World) (rotation.Journal, error) { return nil, nil }},
 		"without Uses":                    simulatedConsumer(func(s *own) rotationtest.Presenter { return rotationtest.Presenter{Consumer: s} }),
 		"without a Consumer":              simulatedConsumer(func(*own) rotationtest.Presenter { return rotationtest.Presenter{} }),
-		"panic with a string":             simulatedConsumer(func(*own) rotationtest.Presenter { panic("no") }),
+		"Simulation.Issuer returned an Activator": simulatedIssuer(func(*rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			return rotationtest.NewSender(rotationtest.NewReceiver()), nil
+		}),
+		"Simulation.Consumer returned a UsageReporter": simulatedConsumer(func(*own) rotationtest.Presenter {
+			return rotationtest.Presenter{Consumer: rotationtest.NewReceiver()}
+		}),
+		"panic with a string": simulatedConsumer(func(*own) rotationtest.Presenter { panic("no") }),
 	} {
 		t.Run(want, func(t *testing.T) {
 			found := s.Violations(t)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
 )
 
 // presenter is a binding and what its consumer holds in truth.
@@ -30,6 +31,9 @@ func (u *universe) setUpPresenters(ctx context.Context) error {
 		}
 		if own.Consumer == nil {
 			return errors.New("Simulation.Consumer returned a Presenter without a Consumer and no error")
+		}
+		if receives(ctx, own, u.Key) {
+			return errors.New("Simulation.Consumer returned a UsageReporter, a receiver of webhooks, and no webhooks are simulated: see ReceiverSuite")
 		}
 		p, err := u.ownPresenter(own)
 		if err != nil {
@@ -57,6 +61,18 @@ func (u *universe) setUpPresenters(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// receives reports whether it is a receiver of webhooks, which is told what to accept. What can be either answers
+// errors.ErrUnsupported, or does not answer at all yet.
+func receives(ctx context.Context, own Presenter, key rotation.Key) bool {
+	u := abilityOf[rotation.UsageReporter](own.Consumer, own.Verifier)
+	if u == nil {
+		return false
+	}
+	key.Secret = secret.Value{}
+	_, err := u.Usage(ctx, key)
+	return err == nil || errors.Is(err, rotation.ErrNotFound)
 }
 
 // ownPresenter is the user's.

@@ -72,6 +72,9 @@ func (u *universe) setUpIssuer(ctx context.Context) error {
 		if u.issuer == nil {
 			return errors.New("Simulation.Issuer returned nil and no error")
 		}
+		if _, sends := rotation.As[rotation.Activator](u.issuer); sends {
+			return errors.New("Simulation.Issuer returned an Activator, the sender of a webhook, and no webhooks are simulated: see IssuerSuite")
+		}
 		if u.verifier == nil {
 			u.verifier, _ = rotation.As[rotation.Verifier](u.issuer)
 		}

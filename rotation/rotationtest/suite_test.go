@@ -30,12 +30,15 @@ func TestClausesAreThoseOfTheInterfaces(t *testing.T) {
 		require.NotEmpty(t, out)
 		return out
 	}
-	assert.Equal(t, append(written("I"), "List", "Disable", "Choose"), rotationtest.IssuerSuite{}.Clauses())
+	assert.Equal(t, append(written("I"), "List", "Disable", "Choose", "Activate"), rotationtest.IssuerSuite{}.Clauses())
 	assert.Equal(t, append(written("S"), "Names"), rotationtest.StoreSuite{}.Clauses())
 	assert.Equal(t, append(written("C"), "Errors", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate"),
 		rotationtest.ConsumerSuite{}.Clauses())
 	assert.Equal(t, append(written("J"), "SavedAt", "Conditional", "Identity", "Check"), rotationtest.JournalSuite{}.Clauses())
-	assert.Equal(t, append(written("V"), "Errors", "Observe", "Identity", "Check"), rotationtest.VerifierSuite{}.Clauses())
+	assert.Equal(t, slices.Concat(written("C"), []string{"Empty", "Emergency", "Context", "Value", "Errors"}, written("V"),
+		[]string{"Observe", "Usage", "Lag", "Identity", "Check"}), rotationtest.ReceiverSuite{}.Clauses())
+	assert.Equal(t, append(written("V")[:2], "Errors", "Observe", "Identity", "Check"), rotationtest.VerifierSuite{}.Clauses(),
+		"V3 is of receivers")
 }
 
 func TestIssuerSuiteRun(t *testing.T) {
@@ -49,6 +52,13 @@ func TestStoreSuiteRun(t *testing.T) {
 
 func TestConsumerSuiteRun(t *testing.T) {
 	new(app).suite().Run(t)
+}
+
+func TestReceiverSuiteRun(t *testing.T) {
+	r := rotationtest.NewReceiver()
+	rotationtest.ReceiverSuite{Consumer: r, Deliver: func(ctx context.Context, key rotation.Key) error {
+		return r.Receive(ctx, key.Secret)
+	}}.Run(t)
 }
 
 // failing names the process that runs the tests below, which have to fail.
@@ -68,6 +78,9 @@ func TestRunThatFails(t *testing.T) {
 		deaf := rotation.ConsumerFunc(func(ctx context.Context, _ rotation.DeployRequest) error { return ctx.Err() })
 		uses := func(context.Context) (rotation.Key, error) { return p.Mint(), nil }
 		rotationtest.ConsumerSuite{Consumer: deaf, Uses: uses}.Run(t)
+	case "receiver":
+		deaf := rotation.ConsumerFunc(func(context.Context, rotation.DeployRequest) error { return nil })
+		rotationtest.ReceiverSuite{Consumer: deaf}.Run(t)
 	case "person":
 		by := rotation.ConsumerFunc(func(context.Context, rotation.DeployRequest) error { return rotation.Manual("enter it there") })
 		uses := func(context.Context) (rotation.Key, error) { return rotation.Key{}, nil }
@@ -80,12 +93,15 @@ func TestRunThatFails(t *testing.T) {
 
 func TestRunFails(t *testing.T) {
 	for which, want := range map[string]struct{ fail, skip []string }{
-		"issuer": {[]string{"I4"}, []string{"I2", "List", "Disable", "Choose"}},
+		"issuer": {[]string{"I4"}, []string{"I2", "List", "Disable", "Choose", "Activate"}},
 		"store":  {[]string{"S3"}, []string{"Names"}},
 		"consumer": {
 			[]string{"C1", "C2", "C3", "C4", "Errors", "Context", "Value"},
 			[]string{"Observe", "Lag", "Verify", "Check", "Validate"},
 		},
+		"receiver": {[]string{"Context", "Value"}, []string{
+			"C1", "C2", "C3", "C4", "Empty", "Emergency", "V1", "V2", "V3", "Observe", "Usage", "Lag", "Identity", "Check",
+		}},
 		"person": {nil, []string{
 			"C1", "C2", "C3", "C4", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate",
 		}},
@@ -101,6 +117,8 @@ func TestRunFails(t *testing.T) {
 			switch which {
 			case "invalid":
 				assert.Contains(t, string(out), "StoreSuite.Store is required")
+			case "receiver":
+				assert.Contains(t, string(out), "nothing tells what it accepts")
 			case "person":
 				assert.Contains(t, string(out), "a person has to act: enter it there")
 			}

@@ -211,8 +211,11 @@ func (r *trial) revoke(ctx context.Context, key rotation.Key) error {
 	return r.refused(ctx, key, "a revoked key")
 }
 
-// accepted waits until the key is accepted.
+// accepted waits until the key is accepted. Without a Verifier nothing can be said.
 func (r *trial) accepted(ctx context.Context, key rotation.Key, what string) error {
+	if r.Verifier == nil {
+		return nil
+	}
 	return within(ctx, r.Patience, func() error {
 		if err := r.Verifier.Verify(ctx, key); err != nil {
 			return r.failed(fmt.Sprintf("%s (%s) is not accepted after %v", what, key.ID, r.Patience), err)
@@ -223,6 +226,9 @@ func (r *trial) accepted(ctx context.Context, key rotation.Key, what string) err
 
 // stillAccepted is accepted, after anything that was done to the key has had the time to be seen.
 func (r *trial) stillAccepted(ctx context.Context, key rotation.Key, what string) error {
+	if r.Verifier == nil {
+		return nil
+	}
 	if err := wait(ctx, r.Patience); err != nil {
 		return err
 	}
@@ -231,6 +237,9 @@ func (r *trial) stillAccepted(ctx context.Context, key rotation.Key, what string
 
 // refused waits until the key is rejected. An answer that is not definite is no proof.
 func (r *trial) refused(ctx context.Context, key rotation.Key, what string) error {
+	if r.Verifier == nil {
+		return nil
+	}
 	return within(ctx, r.Patience, func() error {
 		switch err := r.Verifier.Verify(ctx, key); {
 		case errors.Is(err, rotation.ErrRejected):
