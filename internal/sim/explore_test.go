@@ -68,7 +68,7 @@ func (x *Explorer) coverage(began time.Time) Coverage {
 
 // busyLoop is how long a run may take by the real clock: it takes some milliseconds, unless it turns in circles while its own
 // clock stands still.
-const busyLoop = time.Minute
+const busyLoop = 3 * time.Minute
 
 // run makes one run and keeps what it saw.
 func (x *Explorer) run(t *testing.T, plan Schedule) *Result {

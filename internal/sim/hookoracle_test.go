@@ -173,7 +173,7 @@ func (o *oracle) beforeHook(p *process, what op, about string) {
 	r, set := o.w.offered(about)
 	for _, m := range o.w.provider.keys {
 		if r != nil && r.takes(m) && !slices.Contains(set, m) {
-			o.forgetting(p, m, set, r.name+" is told to forget it")
+			o.forgetting(p, p.advance, m, set, r.name+" is told to forget it")
 		}
 	}
 }
@@ -287,7 +287,7 @@ func (o *oracle) intendedHook(p *process, what op, about string) {
 }
 
 // forgetting is laws 3, 4 and 10: the receivers are about to forget a secret, or those that read the store are, and others stay.
-func (o *oracle) forgetting(p *process, m *minted, stay []*minted, what string) {
+func (o *oracle) forgetting(p *process, begun time.Time, m *minted, stay []*minted, what string) {
 	w, h := o.w, o.w.hooks
 	if _, bad := o.compromised[m]; bad || o.innocent(m) || o.stormy() {
 		return
@@ -295,7 +295,7 @@ func (o *oracle) forgetting(p *process, m *minted, stay []*minted, what string) 
 	if m.person {
 		o.broken("law 10", "%s is none of ours, and %s", m.key.ID, what)
 	}
-	if !w.meddledAt.Before(p.advance) {
+	if !w.meddledAt.Before(begun) {
 		o.excused[m] = "an intervention beside the kill"
 		return
 	}
@@ -311,7 +311,7 @@ func (o *oracle) forgetting(p *process, m *minted, stay []*minted, what string) 
 	}
 	for _, r := range h.receivers {
 		if !r.hidden {
-			o.leaving(p, m, stay, r)
+			o.leaving(p, begun, m, stay, r)
 		}
 	}
 	if at, ok := o.replacedAt[m]; ok && !o.newer(m, w.provider.byValue(w.vault.served().Secret)) && time.Since(at) < w.setting.Policy.Overlap-2*clockSkew && !w.atOnce {
@@ -320,7 +320,7 @@ func (o *oracle) forgetting(p *process, m *minted, stay []*minted, what string) 
 }
 
 // leaving is what has to be known of one receiver before a secret is forgotten.
-func (o *oracle) leaving(p *process, m *minted, stay []*minted, r *receiver) {
+func (o *oracle) leaving(p *process, begun time.Time, m *minted, stay []*minted, r *receiver) {
 	w, h := o.w, o.w.hooks
 	verified := slices.ContainsFunc(stay, func(s *minted) bool { return !r.saw[s].Before(h.switched(s)) && !r.saw[s].IsZero() })
 	if !verified && !w.atOnce {
@@ -339,10 +339,10 @@ func (o *oracle) leaving(p *process, m *minted, stay []*minted, r *receiver) {
 	if r.kind == Unseen {
 		return
 	}
-	if p.seen[r.name].Before(p.advance) {
+	if p.seen[r.name].Before(begun) {
 		o.broken("law 4", "%s is forgotten: what %s accepts was not looked at in this Advance", m.key.ID, r.name)
 	}
-	if p.told[r.name].Before(p.advance) && !w.atOnce {
+	if p.told[r.name].Before(begun) && !w.atOnce {
 		o.broken("law 4", "%s is forgotten: %s was not asked for its deliveries in this Advance", m.key.ID, r.name)
 	}
 }
@@ -371,7 +371,7 @@ func (o *oracle) accepts(r *receiver, i *listener, before []rotation.Key) {
 }
 
 // storedHook compares two documents of the store.
-func (o *oracle) storedHook(p *process, old, now rotation.Versions) {
+func (o *oracle) storedHook(p *process, begun time.Time, old, now rotation.Versions) {
 	w := o.w
 	if installation(old.Stamp) != installation(now.Stamp) {
 		o.claimedAt = time.Now()
@@ -391,7 +391,7 @@ func (o *oracle) storedHook(p *process, old, now rotation.Versions) {
 	stay := w.secrets(now.Accepted())
 	for _, m := range w.secrets(old.Accepted()) {
 		if !slices.Contains(stay, m) && !o.byHand {
-			o.forgetting(p, m, stay, "the store does not serve it any more")
+			o.forgetting(p, begun, m, stay, "the store does not serve it any more")
 		}
 	}
 	var roles []string

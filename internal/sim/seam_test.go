@@ -132,7 +132,9 @@ func (s seamStore) Load(ctx context.Context, name string) (v rotation.Versions, 
 
 func (s seamStore) Save(ctx context.Context, name string, v rotation.Versions) error {
 	v = s.p.versions(v, -1)
-	return s.p.pass(ctx, opStore, "", func(context.Context) error { return s.in.save(s.p, name, v) })
+	var begun time.Time // a call that lands later was made on what was known then
+	s.p.w.locked(func() { begun = s.p.advance })
+	return s.p.pass(ctx, opStore, "", func(context.Context) error { return s.in.save(s.p, begun, name, v) })
 }
 
 type seamJournal struct {

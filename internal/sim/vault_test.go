@@ -20,7 +20,8 @@ type vault struct {
 	doc     rotation.Versions // guarded by w.mu, like all that follows
 	history []rotation.Versions
 	n       int
-	writer  *process // of the write under way, unless it is a person
+	writer  *process  // of the write under way, unless it is a person
+	begun   time.Time // the Advance in which it began
 }
 
 func cloneVersions(v rotation.Versions) rotation.Versions {
@@ -41,7 +42,7 @@ func (s *vault) load(name string) rotation.Versions {
 	return cloneVersions(s.doc)
 }
 
-func (s *vault) save(p *process, name string, v rotation.Versions) error {
+func (s *vault) save(p *process, begun time.Time, name string, v rotation.Versions) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	if name != credential {
@@ -51,7 +52,7 @@ func (s *vault) save(p *process, name string, v rotation.Versions) error {
 		return fmt.Errorf("simulated store: %w", rotation.ErrConflict)
 	}
 	s.w.oracle.stamped(p, s.doc.Stamp, v.Stamp)
-	s.writer = p
+	s.writer, s.begun = p, begun
 	s.put(v)
 	return nil
 }
@@ -63,7 +64,7 @@ func (s *vault) put(v rotation.Versions) {
 	s.doc = cloneVersions(v)
 	s.doc.Revision = "r" + strconv.Itoa(s.n)
 	if s.w.hooks != nil {
-		s.w.oracle.storedHook(s.writer, s.history[len(s.history)-1], s.doc)
+		s.w.oracle.storedHook(s.writer, s.begun, s.history[len(s.history)-1], s.doc)
 		s.w.hooks.changed()
 		return
 	}
