@@ -73,7 +73,7 @@ func (h *hooks) attempt(d *delivery) error {
 		if m == nil || !slices.Contains(d.by, m) {
 			continue
 		}
-		i.matched[m] = now
+		i.matched[m] = append(i.matched[m], now)
 		d.to.saw[m] = latest(d.to.saw[m], d.made)
 		if others := d.to.others(m); !slices.ContainsFunc(d.by, func(b *minted) bool { return slices.Contains(others, b) }) {
 			d.to.needed[m] = now

@@ -165,6 +165,11 @@ func (o *oracle) beforeHook(p *process, what op, about string) {
 	if urgent || what == opDeploy && o.stormy() {
 		return // no lease is needed
 	}
+	if m := o.w.labelled(about); what == opRevoke && m != nil {
+		if _, bad := o.compromised[m]; bad {
+			return
+		}
+	}
 	o.exclusive(p, string(what)+" "+about)
 	o.intendedHook(p, what, about)
 	if what != opDeploy {

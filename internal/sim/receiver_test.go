@@ -41,7 +41,7 @@ type receiver struct {
 type listener struct {
 	name    string
 	accepts []rotation.Key // newest first
-	matched map[*minted]time.Time
+	matched map[*minted][]time.Time
 	since   time.Time // it counts since then
 	late    bool      // it looks at the store as rarely as it may
 	due     bool      // a look is under way
@@ -58,7 +58,7 @@ func newReceiver(w *World, i int, kind Kind) *receiver {
 	}
 	for n := range copies {
 		r.instances = append(r.instances, &listener{
-			name: fmt.Sprintf("%s/%d", r.name, n), matched: map[*minted]time.Time{}, since: w.began.Add(-100 * time.Hour), late: n == 1,
+			name: fmt.Sprintf("%s/%d", r.name, n), matched: map[*minted][]time.Time{}, since: w.began.Add(-100 * time.Hour), late: n == 1,
 		})
 	}
 	return r
@@ -177,7 +177,7 @@ func (r *receiver) refresh(i *listener) {
 // renew starts the processes anew. The caller holds the lock.
 func (r *receiver) renew() {
 	for _, i := range r.instances {
-		i.matched, i.since = map[*minted]time.Time{}, time.Now()
+		i.matched, i.since = map[*minted][]time.Time{}, time.Now()
 		if r.kind == Follows {
 			r.refresh(i)
 		}
@@ -235,8 +235,11 @@ func (r *receiver) usage(k rotation.Key) rotation.Usage {
 	u := rotation.Usage{AsOf: time.Now().Add(-r.w.setting.UsageLag).UTC().Round(0), Source: r.name}
 	for _, i := range r.instances {
 		u.Since = latest(u.Since, i.since.UTC().Round(0))
-		if at := i.matched[m]; m != nil && !at.IsZero() && !at.After(u.AsOf) {
-			u.LastUsed = latest(u.LastUsed, at.UTC().Round(0))
+		for _, at := range slices.Backward(i.matched[m]) {
+			if !at.After(u.AsOf) {
+				u.LastUsed = latest(u.LastUsed, at.UTC().Round(0))
+				break
+			}
 		}
 	}
 	return u

@@ -6,6 +6,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -251,7 +252,9 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		w.say("Resolve", now, err)
 		w.mu.Lock()
 		w.tell("a person settles the debt %s (%v)", debt.Key.ID, err)
-		delete(w.asked, debt.ID)
+		if !errors.Is(err, rotation.ErrConflict) { // else somebody is driving: once more, soon
+			delete(w.asked, debt.ID)
+		}
 		w.mu.Unlock()
 		return err == nil
 	}

@@ -108,7 +108,8 @@ func (h *hooks) find(k rotation.Key) *minted {
 		return h.w.provider.byValue(k.Secret)
 	}
 	for _, m := range slices.Backward(h.w.provider.keys) {
-		if k.Name != "" && m.key.Name == k.Name || k.ID != "" && h.shown(m).ID == k.ID {
+		shared := h.w.setting.OneID && !m.first // then only its name tells
+		if k.Name != "" && m.key.Name == k.Name || k.Name == "" && k.ID != "" && !shared && h.shown(m).ID == k.ID {
 			return m
 		}
 	}

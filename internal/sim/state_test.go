@@ -96,8 +96,8 @@ func (h *hooks) digest(out io.Writer, names naming) {
 		for _, i := range r.instances {
 			fmt.Fprintf(out, " %v %d", of(h.w.secrets(i.accepts)), ago(i.since))
 			for _, m := range h.w.provider.keys {
-				if at := i.matched[m]; !at.IsZero() {
-					fmt.Fprintf(out, " %s %d", names.of(m.key.ID), ago(at))
+				if at := i.matched[m]; len(at) > 0 {
+					fmt.Fprintf(out, " %s %d", names.of(m.key.ID), ago(at[len(at)-1]))
 				}
 			}
 		}
