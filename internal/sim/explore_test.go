@@ -124,7 +124,7 @@ func (x *Explorer) fresh(r *Result) []Fault {
 		if x.Meddle {
 			troubles = nil
 			if s.Op.effect() {
-				troubles = Interventions()
+				troubles = Interventions(x.Setting)
 			}
 		}
 		for _, trouble := range troubles {
@@ -221,7 +221,7 @@ func (x *Explorer) Random(t *testing.T, seed uint64, most int, d time.Duration) 
 				s := base.Steps[rng.IntN(len(base.Steps))]
 				troubles := s.Op.troubles()
 				if x.Meddle && s.Op.effect() && rng.IntN(6) == 0 {
-					troubles = Interventions()
+					troubles = Interventions(x.Setting)
 				}
 				p := s.Point
 				p.N = 1 + rng.IntN(p.N+2)

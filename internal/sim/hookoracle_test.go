@@ -55,7 +55,7 @@ func (o *oracle) lookHooks(why string) {
 func (r *receiver) pinged() bool { return false }
 
 func (o *oracle) wouldPass(r *receiver, i *listener, d *delivery, why string) {
-	if !slices.ContainsFunc(d.by, i.takes) && !o.forgiven(d) && !o.lateDone(opDeploy) {
+	if !slices.ContainsFunc(d.by, i.takes) && !o.forgiven(d) && !r.astray && !o.lateDone(opDeploy) {
 		o.broken("law 1", "%s refuses a delivery made at %s and signed with %s (%s)", i.name, o.w.clock(d.made), namesOf(d.by), why)
 	}
 }
@@ -67,7 +67,7 @@ func (o *oracle) refusedDelivery(d *delivery, i *listener) {
 	if d.tries == 1 {
 		o.w.tell("%s refuses a delivery that is signed with %s", i.name, namesOf(d.by))
 	}
-	if !o.forgiven(d) && !o.lateDone(opDeploy) {
+	if !o.forgiven(d) && !d.to.astray && !o.lateDone(opDeploy) {
 		o.broken("law 1", "%s has refused a delivery made at %s and signed with %s", i.name, o.w.clock(d.made), namesOf(d.by))
 	}
 }

@@ -41,10 +41,17 @@ const (
 	Abort      Trouble = "somebody aborts"
 	Again      Trouble = "somebody rotates again"
 	Paused     Trouble = "somebody holds it for an hour"
+
+	// Of a webhook.
+	SenderBack Trouble = "the sender is put back by hand"
+	Amnesia    Trouble = "a receiver is restored from an old image"
 )
 
 // Interventions are all of them.
-func Interventions() []Trouble {
+func Interventions(s Setting) []Trouble {
+	if s.Signing != "" {
+		return hookInterventions()
+	}
 	return []Trouble{
 		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, LeakDown, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
 		Second, Join, Leave, Desert, Clock, OldDies, NewDies, Abort, Again, Paused,
@@ -67,7 +74,9 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	leak := func(ms ...*minted) []rotation.Leak {
 		var keys []rotation.Leak
 		for _, m := range ms {
-			if m != nil {
+			if m != nil && w.hooks != nil {
+				keys = append(keys, w.hooks.leak(m))
+			} else if m != nil {
 				keys = append(keys, rotation.Leak{Credential: credential, KeyID: m.key.ID})
 			}
 		}
@@ -94,7 +103,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		report(rotation.Incident{Reference: "INC-3", Keys: leak(fresh)})
 	case LeakDown:
 		w.locked(func() {
-			w.down["provider"] = time.Now().Add(25 * time.Second)
+			w.down[w.killing()] = time.Now().Add(25 * time.Second)
 			w.pending++ // it is not over before the second one
 		})
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
@@ -114,6 +123,8 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	case Clock:
 		p.jump.Add(int64(48 * time.Hour))
 		w.in(time.Hour, func() { p.jump.Add(-int64(48 * time.Hour)) })
+	case SenderBack, Amnesia:
+		w.locked(func() { w.meddleHook(what) })
 	case OldDies, NewDies:
 		w.mu.Lock()
 		if m := map[Trouble]*minted{OldDies: old, NewDies: fresh}[what]; m != nil && m.gone.IsZero() {
@@ -212,6 +223,10 @@ func (w *World) edit(what Trouble) {
 		if w.setting.Slots || w.setting.Traits.MaxKeys > 0 || current < 0 {
 			return
 		}
+		if w.hooks != nil {
+			w.editHook(doc, current, what == NewKeyKeep)
+			return
+		}
 		m := w.provider.byHand(false)
 		w.oracle.handmade[m], m.person = true, true
 		if what == DeadKey {
@@ -242,6 +257,7 @@ func (w *World) edit(what Trouble) {
 	if m := w.provider.byValue(doc.Key(rotation.RoleCurrent).Secret); m != nil && (!m.exists(time.Now()) || !m.enabled(time.Now())) {
 		w.oracle.handmade[m] = true // whoever reads the store has a dead key now, or one that is switched off
 	}
+	w.excuseHook(doc)
 	w.oracle.byHand = true
 	w.vault.put(doc)
 	w.oracle.byHand = false
@@ -290,6 +306,25 @@ func (w *World) second(ctx context.Context) {
 func (w *World) register(what Trouble) {
 	w.mu.Lock()
 	switch what {
+	case Join, Leave, Desert:
+		if w.hooks != nil {
+			w.registerHook(what)
+			break
+		}
+		w.registerService(what)
+	}
+	processes := slices.Clone(w.processes)
+	w.mu.Unlock()
+	for _, p := range processes {
+		if err := p.rotator.Register(p.credential()); err != nil {
+			w.say("Register", nil, err)
+		}
+	}
+}
+
+// registerService is register for services. The caller holds the lock.
+func (w *World) registerService(what Trouble) {
+	switch what {
 	case Join:
 		s := newService(w, len(w.services), Pushed)
 		w.services = append(w.services, s)
@@ -305,13 +340,6 @@ func (w *World) register(what Trouble) {
 			s.left = true // until a person says that it is gone
 		} else {
 			s.leave()
-		}
-	}
-	processes := slices.Clone(w.processes)
-	w.mu.Unlock()
-	for _, p := range processes {
-		if err := p.rotator.Register(p.credential()); err != nil {
-			w.say("Register", nil, err)
 		}
 	}
 }

@@ -27,6 +27,7 @@ type receiver struct {
 	kind      Kind
 	hidden    bool // not in the inventory (yet, or any more), and nobody's business
 	left      bool // not in the inventory any more, although it was told something and goes on
+	astray    bool // somebody made it accept something else, until it is told again
 	brittle   bool // it does not take any secret but the first
 	instances []*listener
 
@@ -107,6 +108,7 @@ func (r *receiver) deploy(req rotation.DeployRequest) error {
 		r.storeChanged()
 		return nil
 	}
+	r.astray = false
 	r.hold(r.instances[0], req.Accept)
 	return nil
 }

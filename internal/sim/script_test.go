@@ -308,6 +308,9 @@ func (w *World) stopService(name string) {
 			s.leave()
 		}
 	}
+	if w.hooks != nil && w.receiver(name) != nil {
+		w.receiver(name).leave()
+	}
 }
 
 // uses reports whether every instance of a service uses the key.

@@ -84,6 +84,15 @@ func TestInterventions(t *testing.T) {
 	}
 }
 
+// The same for a webhook secret.
+func TestWebhookInterventions(t *testing.T) {
+	for _, sc := range Scripts()[:3] {
+		t.Run(sc.Name, func(t *testing.T) {
+			explore(t, &Explorer{Setting: Webhooks()[0], Script: sc, Meddle: true, Part: [2]int{1, *meddling * sample}})
+		})
+	}
+}
+
 // The same in the other settings: a part of it, another one in each setting.
 func TestInterventionsElsewhere(t *testing.T) {
 	for i, s := range Settings()[1:] {
