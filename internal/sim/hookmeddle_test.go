@@ -71,6 +71,7 @@ func (w *World) editHook(doc rotation.Versions, current int, onPurpose bool) {
 	w.oracle.byHand = true
 	w.vault.put(doc)
 	if onPurpose {
+		w.oracle.excused[m] = "nobody was asked about it yet"
 		for _, r := range w.hooks.receivers {
 			for _, i := range r.instances {
 				if !i.takes(m) {
@@ -94,6 +95,15 @@ func (w *World) excuseHook(doc rotation.Versions) {
 	for _, m := range w.secrets(w.vault.doc.Accepted()) {
 		if !slices.Contains(stay, m) {
 			w.oracle.excused[m] = "a person took it out of the store"
+		}
+	}
+}
+
+// accustomed: a person says what is to become of what another one did. The caller holds the lock.
+func (w *World) accustomed() {
+	for _, m := range w.provider.keys {
+		if m.person {
+			delete(w.oracle.excused, m)
 		}
 	}
 }

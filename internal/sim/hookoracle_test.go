@@ -236,8 +236,11 @@ func (p *process) record() (rec hookRecord, err error) {
 
 // serialOf is the number of a secret in the record.
 func (o *oracle) serialOf(rec hookRecord, m *minted) int64 {
+	if m == nil {
+		return 0
+	}
 	for _, k := range rec.Keys {
-		if k.Key.Name != "" && k.Key.Name == m.key.Name || m.first && k.Key.Name == "" && k.Key.ID == o.w.hooks.shown(m).ID {
+		if k.Key.Name != "" && k.Key.Name == m.key.Name || (m.first || m.person) && k.Key.Name == "" && k.Key.ID == o.w.hooks.shown(m).ID {
 			return k.Key.Serial
 		}
 	}
@@ -297,7 +300,7 @@ func (o *oracle) forgetting(p *process, begun time.Time, m *minted, stay []*mint
 	if _, bad := o.compromised[m]; bad || o.innocent(m) || o.stormy() {
 		return
 	}
-	if m.person {
+	if m.person && !w.answered {
 		o.broken("law 10", "%s is none of ours, and %s", m.key.ID, what)
 	}
 	if !w.meddledAt.Before(begun) {

@@ -205,6 +205,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		}
 		w.locked(func() {
 			w.answered = true
+			w.accustomed()
 			if a.Verb == rotation.VerbForget {
 				w.stopService(n.Name)
 			}
@@ -213,7 +214,9 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		w.say("Resolve", now, err)
 		w.mu.Lock()
 		w.tell("a person answers %s with %s %s (%v)", n.ID, a.Verb, a.KeyID, err)
-		delete(w.asked, n.ID)
+		if !errors.Is(err, rotation.ErrConflict) { // else somebody is driving: once more, soon
+			delete(w.asked, n.ID)
+		}
 		w.mu.Unlock()
 		return err == nil
 	}

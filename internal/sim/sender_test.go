@@ -51,7 +51,7 @@ func (h *hooks) shown(m *minted) rotation.Key {
 	switch {
 	case h.w.setting.OneID:
 		k.ID = endpoint
-	case h.w.setting.Signing != AtOnce && !m.first:
+	case h.w.setting.Signing != AtOnce && !m.first && !m.person:
 		k.ID = ""
 	}
 	return k

@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -24,9 +26,12 @@ var (
 	seed      = flag.Uint64("sim.seed", 1, "of random schedules; 0: another one each time")
 	meddling  = flag.Int("sim.meddle", 60, "one in so many interventions; 1: all of them")
 	webhooks  = flag.Int("sim.webhooks", 1, "one in so many single faults of a webhook secret")
+	only      = flag.String("sim.only", "", "a regular expression for the faults of single runs")
 	reports   = flag.Int("sim.reports", 5, "failing schedules to print")
 	logs      = flag.Bool("sim.logs", false, "traces with what the engine logs")
 )
+
+var onlyThese = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(*only) })
 
 // sample is one in so many of the single faults: all of them, but under the race detector.
 var sample = 1
@@ -197,6 +202,9 @@ func fine(t *testing.T, r *Result) {
 func explore(t *testing.T, x *Explorer) {
 	t.Helper()
 	x.Workers = runtime.GOMAXPROCS(0)
+	if *only != "" {
+		x.Allow = func(f Fault) bool { return onlyThese().MatchString(f.String()) }
+	}
 	began := time.Now()
 	x.Singles(t)
 	if x.Two {
