@@ -43,6 +43,9 @@ func (w *World) meddleHook(what Trouble) {
 		if len(h.accepting(w.seeded)) == len(h.receivers) && w.setting.Signing != AtOnce && w.vault.has(w.seeded) {
 			w.tell("a person tells the sender")
 			h.signWith(w.seeded)
+			if h.back = time.Now(); w.oracle.hook.gated[w.seeded] {
+				w.oracle.excused[w.seeded] = "the sender was put back when the receivers were about to forget"
+			}
 		}
 	case Amnesia:
 		r.astray = true

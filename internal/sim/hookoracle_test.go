@@ -300,11 +300,15 @@ func (o *oracle) forgetting(p *process, begun time.Time, m *minted, stay []*mint
 	if _, bad := o.compromised[m]; bad || o.innocent(m) || o.stormy() {
 		return
 	}
+	if !w.meddledAt.Before(begun) {
+		o.excused[m] = "an intervention beside the kill"
+		return
+	}
 	if m.person && !w.answered {
 		o.broken("law 10", "%s is none of ours, and %s", m.key.ID, what)
 	}
-	if !w.meddledAt.Before(begun) {
-		o.excused[m] = "an intervention beside the kill"
+	if unseen := !slices.ContainsFunc(h.receivers, func(r *receiver) bool { return r.needed[m].After(h.back) }); !h.back.IsZero() && unseen {
+		o.excused[m] = "nothing has shown that the sender was put back"
 		return
 	}
 	if h.needs(m, stay) {
@@ -369,7 +373,7 @@ func (o *oracle) accepts(r *receiver, i *listener, before []rotation.Key) {
 	}
 	for _, k := range before {
 		m := w.provider.byValue(k.Secret)
-		if m == nil || i.takes(m) || o.innocent(m) || o.stormy() || o.byHand || !o.presented[m] && !m.first || r.hidden || w.atOnce {
+		if m == nil || i.takes(m) || o.innocent(m) || o.stormy() || o.byHand || !o.presented[m] && !m.first || r.hidden || r.astray || w.atOnce {
 			continue
 		}
 		if !slices.ContainsFunc(w.secrets(i.accepts), func(s *minted) bool { return !r.saw[s].IsZero() || s.first }) && !o.lateDone(opDeploy) {
@@ -414,7 +418,7 @@ func (o *oracle) storedHook(p *process, begun time.Time, old, now rotation.Versi
 	for _, k := range old.Keys {
 		m := w.provider.byValue(k.Key.Secret)
 		left := !slices.ContainsFunc(now.Keys, func(n rotation.StoredKey) bool { return n.Key.Secret.Equal(k.Key.Secret) })
-		if m != nil && left && !o.byHand && !o.handmade[m] && (len(w.hooks.accepting(m)) > 0 || w.hooks.needs(m, stay) && !o.innocent(m)) {
+		if m != nil && left && !o.byHand && w.meddledAt.Before(begun) && !o.handmade[m] && (len(w.hooks.accepting(m)) > 0 || w.hooks.needs(m, stay) && !o.innocent(m)) {
 			o.broken("law 2", "the value of %s leaves the store while it is accepted by %d receivers, or signed with", m.key.ID, len(w.hooks.accepting(m)))
 		}
 	}

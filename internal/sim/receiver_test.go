@@ -108,8 +108,8 @@ func (r *receiver) deploy(req rotation.DeployRequest) error {
 		r.storeChanged()
 		return nil
 	}
-	r.astray = false
 	r.hold(r.instances[0], req.Accept)
+	r.astray = false
 	return nil
 }
 

@@ -32,6 +32,7 @@ type hooks struct {
 	made      int         // deliveries
 	refused   int         // genuine ones
 	from, to  time.Time   // of the first and the last of these that was refused
+	back      time.Time   // somebody put the sender back on the first secret
 	told      *minted     // what a person was asked to tell the sender
 }
 
