@@ -105,8 +105,12 @@ func (w *World) excuseHook(doc rotation.Versions) {
 // accustomed: a person says what is to become of what another one did. The caller holds the lock.
 func (w *World) accustomed() {
 	for _, m := range w.provider.keys {
-		if m.person {
-			delete(w.oracle.excused, m)
+		if _, unasked := w.oracle.excused[m]; !m.person || !unasked || w.hooks == nil {
+			continue
+		}
+		delete(w.oracle.excused, m)
+		for _, r := range w.hooks.receivers {
+			r.astray = r.astray || !r.takes(m) // what was under way then came after the person
 		}
 	}
 }
