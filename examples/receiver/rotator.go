@@ -1,0 +1,128 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// The second file to read: how webhook secrets are put under rotation. The secret is chosen here, the receivers are told of it
+// before the sender is, and they forget the old one when no delivery has needed it for as long as the sender repeats one.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/handover-go/handover/consumer"
+	"github.com/handover-go/handover/issuer"
+	"github.com/handover-go/handover/journal"
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
+	"github.com/handover-go/handover/store"
+)
+
+// names of the credentials.
+var names = []string{"github", "stripe", "billing"}
+
+// receiverName is a name behind which all replicas stand: in production one of the DNS, such as that of a headless service.
+const receiverName = "receiver.internal"
+
+// openRotator puts the parts together. replicas are the internal addresses of the receiver, host:port.
+func openRotator(secrets *store.File, senderURL string, admin secret.Value, replicas []string) (*rotation.Rotator, error) {
+	lookup := func(context.Context, string) ([]string, error) { return replicas, nil } // leave it out where there is a DNS
+	client := &http.Client{Transport: administrator{admin}}
+	var credentials []rotation.Credential
+	for _, name := range names {
+		hook := senderURL + "/hooks/" + name
+		sender := issuer.Webhook{
+			URL: hook, Test: hook + "/test", Client: client,
+			Traits: rotation.Traits{
+				RetryHorizon: horizon,                // a failed delivery comes again, with the signature that it had
+				Propagation:  150 * time.Millisecond, // until all its workers sign with a new secret: the slower one takes 60
+			},
+		}
+		if name == "billing" {
+			sender.Make = issuer.StandardSecret // Standard Webhooks want base64 behind whsec_; others take what they get
+		}
+		credentials = append(credentials, rotation.Credential{
+			Name:   name,
+			Type:   rotation.WebhookSecret,
+			Issuer: sender,
+			Consumers: []rotation.Binding{{
+				Name: "receiver",
+				Consumer: consumer.Replicas{
+					URL: "http://" + receiverName + "/rotation/" + name, Lookup: lookup,
+					Least: len(replicas), // a lookup that forgets one of them is no evidence
+				},
+			}},
+		})
+	}
+	return rotation.New(rotation.Config{
+		Journal:     journal.InStore(secrets), // beside the secrets: no database is needed for a few credentials
+		Store:       secrets,
+		Credentials: credentials,
+		Logger:      slog.New(slog.DiscardHandler), // the story is told from the journal
+		Actor:       "the example",
+
+		// In production nothing of this is needed: a day of overlap, a retry horizon of days, time for slow networks.
+		Policy:      rotation.Policy{Overlap: time.Second, Quiet: 500 * time.Millisecond, Patience: 5 * time.Second},
+		CallTimeout: 700 * time.Millisecond,
+		ClockSkew:   50 * time.Millisecond,
+	})
+}
+
+// administrator puts the administrator's token on the requests to the sender's API.
+type administrator struct{ token secret.Value }
+
+func (a administrator) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+a.token.Reveal())
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// rotate gives every endpoint a new secret. A service would call Run, which begins a rotation when it is due.
+func rotate(ctx context.Context, rotator *rotation.Rotator, t rotation.Trigger) error {
+	if err := begin(ctx, rotator, t); err != nil {
+		return err
+	}
+	return rotator.Wait(ctx, names...)
+}
+
+// begin begins all rotations. They need a while, because the sender may still repeat what it signed with the old secrets.
+func begin(ctx context.Context, rotator *rotation.Rotator, t rotation.Trigger) error {
+	return each(func(name string) error {
+		st, err := rotator.Rotate(ctx, name, t)
+		if st.Open != nil {
+			return nil // trouble at hand is for Wait: it tries again, or rolls back
+		}
+		return err
+	})
+}
+
+// abort takes everything back, while the sender signs with the new secrets already.
+func abort(ctx context.Context, rotator *rotation.Rotator, reason string) error {
+	return each(func(name string) error {
+		_, err := rotator.Abort(ctx, name, reason)
+		return err
+	})
+}
+
+// emergency has every receiver refuse what has leaked at once, and the sender sign with another secret.
+func emergency(ctx context.Context, rotator *rotation.Rotator, in rotation.Incident) error {
+	if _, err := rotator.Emergency(ctx, in); err != nil {
+		return err
+	}
+	return rotator.Wait(ctx, names...)
+}
+
+// each does the same for all credentials, at the same time.
+func each(do func(name string) error) error {
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() { errs[i] = do(name) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
