@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -39,12 +40,13 @@ func (s *stage) rollBack(ctx context.Context, result *Result) error {
 	if err != nil {
 		return err
 	}
-	if err := begin(ctx, s.rotator, rotation.Trigger{ID: "receiver-2", Reason: "scheduled: a year is over"}); err != nil {
+	if err := start(ctx, s.rotator, rotation.Trigger{ID: "receiver-2", Reason: "scheduled: a year is over"}); err != nil {
 		return err
 	}
 	if err := s.proven(ctx); err != nil {
 		return err
 	}
+	sleep(ctx, 500*time.Millisecond) // it is going so well
 	if err := abort(ctx, s.rotator, "the announcement named another day"); err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (s *stage) emergency(ctx context.Context, result *Result) error {
 		return err
 	}
 	abused, stop := context.WithCancel(context.Background())
-	s.stop = both(stop, s.stop)
+	s.stops = append(s.stops, stop)
 	for _, name := range names {
 		s.crowd.Go(func() { s.attacker.abuse(abused, name, was[name].key.Secret) })
 	}
@@ -105,19 +107,17 @@ func (s *stage) emergency(ctx context.Context, result *Result) error {
 	for _, r := range report.Records {
 		c := result.Emergency[r.Credential]
 		result.promise(r.DeadlineMet, "emergency: %s: the secret died in time", r.Credential)
-		result.promise(!c.lastLeaked.IsZero(), "emergency: %s: the leaked secret was of use to the attacker", r.Credential)
+		result.promise(c.LeakedVerified > 0, "emergency: %s: the leaked secret is of use to the attacker", r.Credential)
 		result.promise(c.lastLeaked.Before(r.DeadAt), "emergency: %s: nothing is verified with the leaked secret after its death", r.Credential)
 		result.promise(c.strange == 0, "emergency: %s: no delivery is lost that was signed with the new secret: %d", r.Credential, c.strange)
 		c.LeakedMS = max(0, c.lastLeaked.Sub(confirmed).Milliseconds())
 		result.Emergency[r.Credential] = c
-		fmt.Fprintf(s.story, "\n   %-8s %d ms after the confirmation nothing was verified with the leaked secret any more; %d ms without genuine deliveries",
+		fmt.Fprintf(s.story, "\n   %-8s the leaked secret was accepted until %d ms after the leak was confirmed; genuine deliveries were refused for %d ms",
 			r.Credential, c.LeakedMS, c.OutageMS)
 	}
 	fmt.Fprintln(s.story)
 	return nil
 }
-
-func both(first, then func()) func() { return func() { first(); then() } }
 
 // begin begins an act.
 func (s *stage) begin(ctx context.Context, title string) (map[string]before, error) {
@@ -131,20 +131,20 @@ func (s *stage) begin(ctx context.Context, title string) (map[string]before, err
 		h := s.sender.hooks[name]
 		now := h.signsWith()
 		was[name] = before{versions.Key(rotation.RoleCurrent), now.revision}
-		stale, err := h.sign(&now, event{forgery + "stale-" + strconv.Itoa(s.ledger.act), payment}, time.Now().Add(-time.Hour))
+		stale, err := h.sign(&now, event{forgery + rand.Text(), theft}, time.Now().Add(-time.Hour))
 		if err != nil {
 			return nil, err
 		}
 		s.attacker.find(name, secret.Value{}, stale)
 	}
-	sleep(ctx, 300*time.Millisecond) // all is well
+	sleep(ctx, time.Second) // all is well
 	return was, nil
 }
 
 // end ends an act: it tells what happened, and checks what has to be true after any rotation.
 func (s *stage) end(ctx context.Context, result *Result, was map[string]before, want rotation.Outcome) (map[string]Count, error) {
-	sleep(ctx, 600*time.Millisecond) // all is well again
-	if ctx.Err() != nil {            // Ctrl-C
+	sleep(ctx, time.Second) // all is well again
+	if ctx.Err() != nil {   // Ctrl-C
 		return nil, context.Cause(ctx)
 	}
 	act, err := s.ledger.turn()

@@ -22,7 +22,7 @@ type attacker struct {
 	client  *http.Client
 	targets map[string][]string
 
-	mu   sync.Mutex
+	mu    sync.Mutex
 	heard map[string][]delivery   // genuine ones, from a log or a proxy: the newest few of each endpoint
 	stale map[string]delivery     // a genuine one that is an hour old
 	old   map[string]secret.Value // a secret that was in use some time ago
@@ -71,7 +71,7 @@ func (a *attacker) work(ctx context.Context, name string, random *mathrand.Rand)
 		if d, ok := a.forge(name, random); ok {
 			status, err := post(a.client, a.targets[name][random.IntN(len(a.targets[name]))], d)
 			if err == nil {
-				a.ledger.tell(name, false, status >= 400 && status < 500)
+				a.ledger.forgedOne(name, status >= 400)
 			}
 		}
 		sleep(ctx, time.Duration(10+random.IntN(40))*time.Millisecond)
@@ -93,7 +93,7 @@ func (a *attacker) forge(name string, random *mathrand.Rand) (delivery, bool) {
 	case 1: // with one that is made up
 		return signedBy(name, madeUp(name), forgery), true
 	case 2: // with another body under a good signature
-		return delivery{name, genuine.header, event{forgery + rand.Text(), payment}.body()}, true
+		return delivery{name, genuine.header, event{forgery + rand.Text(), theft}.body()}, true
 	case 3: // word for word
 		return genuine, true
 	default: // word for word, and new to the receiver: it was signed an hour ago
@@ -108,17 +108,18 @@ func (a *attacker) forge(name string, random *mathrand.Rand) (delivery, bool) {
 func (a *attacker) abuse(ctx context.Context, name string, leaked secret.Value) {
 	for ctx.Err() == nil {
 		for _, target := range a.targets[name] {
-			if _, err := post(a.client, target, signedBy(name, leaked, leak)); err == nil {
-				a.ledger.tell(name, true, false)
+			at := time.Now()
+			if status, err := post(a.client, target, signedBy(name, leaked, leak)); err == nil {
+				a.ledger.leakedOne(name, at, status >= 400)
 			}
 		}
-		sleep(ctx, 5*time.Millisecond)
+		sleep(ctx, 20*time.Millisecond)
 	}
 }
 
 // signedBy is a delivery that differs from a genuine one in nothing but the secret.
 func signedBy(name string, value secret.Value, prefix string) delivery {
-	e := event{prefix + rand.Text(), payment}
+	e := event{prefix + rand.Text(), theft}
 	h := hook{name: name, scheme: schemes[name]}
 	signer, err := webhook.NewSigner(h.scheme, webhook.Secret{ID: "stolen", Value: value})
 	if err != nil {

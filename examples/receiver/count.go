@@ -19,10 +19,12 @@ type Count struct {
 	Forged  int `json:"forged"`
 	Refused int `json:"refused"` // of the forged ones
 
-	Leaked   int   `json:"leaked"`    // sent by somebody who had a leaked secret
-	LeakedMS int64 `json:"leaked_ms"` // for how long that one was accepted after the leak was confirmed
-	OutageMS int64 `json:"outage_ms"` // from the first genuine delivery that was refused until all were verified again
+	Leaked         int   `json:"leaked"`          // forged with a leaked secret, which is as good as genuine until that is dead
+	LeakedVerified int   `json:"leaked_verified"` // of these
+	LeakedMS       int64 `json:"leaked_ms"`       // after the leak was confirmed the last of these was sent
+	OutageMS       int64 `json:"outage_ms"`       // from the first genuine delivery that was refused until all were verified again
 
+	turnedAway int       // refused at the first try
 	strange    int       // lost, although signed with the secret that came
 	twice      int       // genuine, and booked more than once: a replay
 	booked     int       // forged, and booked
@@ -42,6 +44,9 @@ func (l *ledger) count(at place, generation string, revision int) Count {
 		}
 		events = append(events, s)
 		c.Sent++
+		if s.refused {
+			c.turnedAway++
+		}
 		switch {
 		case len(s.by) == 0:
 			c.Lost++
@@ -58,7 +63,8 @@ func (l *ledger) count(at place, generation string, revision int) Count {
 		}
 	}
 	if f := l.forged[at]; f != nil {
-		c.Forged, c.Refused, c.Leaked, c.booked, c.lastLeaked = f.sent, f.refused, f.leaked, f.booked, f.lastLeaked
+		c.Forged, c.Refused, c.booked = f.sent, f.refused, f.booked
+		c.Leaked, c.LeakedVerified, c.lastLeaked = f.leaked, f.leakedVerified, f.lastLeaked
 	}
 	c.OutageMS = outage(events).Milliseconds()
 	return c

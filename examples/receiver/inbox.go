@@ -53,7 +53,7 @@ func (in *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil || !ok:
 		http.Error(w, "not an event", http.StatusBadRequest)
 	case in.busy(e):
-		http.Error(w, "the database is busy", http.StatusServiceUnavailable)
+		http.Error(w, "the database is busy", http.StatusInternalServerError)
 	default:
 		in.ledger.book(strings.TrimPrefix(r.URL.Path, "/hooks/"), e, match.SecretID)
 	}

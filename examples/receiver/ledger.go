@@ -30,7 +30,7 @@ type sent struct {
 	place
 	revision int       // of the secret that signed it, as the sender counts them
 	tried    time.Time // when the first try was answered
-	refused  bool      // with 401
+	refused  bool      // at the first try
 	by       []string  // the secrets that verified it: one, if all is well
 	done     bool      // the sender is done with it
 }
@@ -38,15 +38,18 @@ type sent struct {
 // forged counts what the attacker sent.
 type forged struct {
 	sent, refused int
-	booked        int       // taken for genuine: never
-	leaked        int       // sent with a secret that had leaked and was still in use
-	lastLeaked    time.Time // when such a one was booked last
+	booked        int // taken for genuine: never
+
+	// With a secret that had leaked and was still in use:
+	leaked, leakedVerified int
+	lastLeaked             time.Time // when the last one was sent that was verified
 }
 
 // Types of events, and how the ids of the attacker's begin.
 const (
 	payment = "payment"
 	ping    = "ping"
+	theft   = "theft"
 	forgery = "forgery-"
 	leak    = "leak-"
 )
@@ -87,27 +90,31 @@ func (l *ledger) book(endpoint string, e event, secretID string) {
 		s.by = append(s.by, secretID)
 		return
 	}
-	f := l.forgeries(endpoint)
-	if strings.HasPrefix(e.ID, leak) {
-		f.lastLeaked = time.Now()
-	} else {
-		f.booked++
+	if !strings.HasPrefix(e.ID, leak) {
+		l.forgeries(endpoint).booked++
 	}
 }
 
-// tell notes what became of something that the attacker sent.
-func (l *ledger) tell(endpoint string, leaked, refused bool) {
+// forgedOne notes what became of something that the attacker sent.
+func (l *ledger) forgedOne(endpoint string, refused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.forgeries(endpoint)
-	switch {
-	case leaked:
-		f.leaked++
-	case refused:
-		f.sent++
+	f.sent++
+	if refused {
 		f.refused++
-	default:
-		f.sent++
+	}
+}
+
+// leakedOne notes what became of something that was sent at a time with a leaked secret.
+func (l *ledger) leakedOne(endpoint string, at time.Time, refused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.forgeries(endpoint)
+	f.leaked++
+	if !refused {
+		f.leakedVerified++
+		f.lastLeaked = at
 	}
 }
 

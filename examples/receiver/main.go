@@ -79,7 +79,7 @@ func run(ctx context.Context, seed uint64, story io.Writer) (Result, error) {
 		}
 	}
 	result.table(story)
-	return result, s.metrics(story)
+	return result, s.metrics(ctx, story)
 }
 
 func sleep(ctx context.Context, d time.Duration) {

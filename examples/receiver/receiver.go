@@ -82,6 +82,8 @@ func (r *replica) count(endpoint string) func(webhook.Match, error) {
 			counts.Add("refused: signed long ago", 1)
 		case errors.Is(err, webhook.ErrMismatch):
 			counts.Add("refused: no secret matches", 1)
+		case errors.Is(err, webhook.ErrNoSecret): // an emergency: the old one is dead, the next one is on its way
+			counts.Add("put off: no secret yet", 1)
 		default:
 			counts.Add("refused: other", 1)
 		}

@@ -36,7 +36,7 @@ func (r *Result) promise(kept bool, format string, args ...any) {
 func (r *Result) lossless(act string, counts map[string]Count) {
 	for name, c := range counts {
 		r.promise(c.Lost == 0, "%s: %s: no delivery is lost: %d of %d", act, name, c.Lost, c.Sent)
-		r.promise(c.OutageMS == 0, "%s: %s: no delivery is refused, not for a moment: %d ms", act, name, c.OutageMS)
+		r.promise(c.turnedAway == 0, "%s: %s: no delivery is refused, not even at first: %d of %d", act, name, c.turnedAway, c.Sent)
 	}
 }
 
@@ -49,6 +49,12 @@ func (r *Result) forgeries(act int, name string, c Count) {
 
 // legend says how to read a timeline.
 const legend = `Each line of a timeline: seconds since the rotations began, the credential, the phase that its rotation was in, what happened.
+`
+
+// foreseen says why an emergency loses deliveries.
+const foreseen = `
+Foreseen: a delivery that was signed with the leaked secret, and is repeated with that signature, is worth no more than a forged one.
+It is lost unless its sender signs it again. The outage is the time from the first genuine delivery that was refused until the last.
 `
 
 // timeline prints the story of the three rotations, as the journal has it.
@@ -76,7 +82,7 @@ func timeline(w io.Writer, records []rotation.Record) {
 // table is the end of the story.
 func (r Result) table(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(t, "\n\t\tgenuine\tverified, old secret\tnew secret\tlost\tforged\trefused\twith a leaked secret\n")
+	fmt.Fprint(t, "\n\t\tgenuine\tverified, old secret\tnew secret\tlost\toutage\tforged\trefused\twith a leaked secret\n")
 	for _, act := range []struct {
 		name   string
 		counts map[string]Count
@@ -86,25 +92,26 @@ func (r Result) table(w io.Writer) {
 			lost, leaked := fmt.Sprint(c.Lost), "-"
 			if c.Leaked > 0 {
 				lost += " (foreseen)"
-				leaked = fmt.Sprintf("%d, accepted for %d ms; outage %d ms", c.Leaked, c.LeakedMS, c.OutageMS)
+				leaked = fmt.Sprintf("%d, of which %d were verified", c.Leaked, c.LeakedVerified)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%s\n", act.name, name, c.Sent, c.VerifiedOld, c.VerifiedNew, lost, c.Forged, c.Refused, leaked)
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%s\t%d ms\t%d\t%d\t%s\n", act.name, name, c.Sent, c.VerifiedOld, c.VerifiedNew, lost, c.OutageMS, c.Forged, c.Refused, leaked)
 		}
 	}
 	t.Flush()
+	fmt.Fprint(w, foreseen)
 	if len(r.broken) == 0 {
 		fmt.Fprintln(w, "\nEvery promise was kept.")
 	}
 }
 
 // metrics prints what the replicas have counted themselves: GET /metrics of each.
-func (s *stage) metrics(w io.Writer) error {
+func (s *stage) metrics(ctx context.Context, w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nThe metrics of the replicas")
 	sum := map[string]map[string]int{}
 	for _, address := range s.internal {
 		var answer map[string]map[string]int
-		if err := issuer.Call(context.Background(), nil, http.MethodGet, "http://"+address+"/metrics", nil, &answer); err != nil {
+		if err := issuer.Call(ctx, nil, http.MethodGet, "http://"+address+"/metrics", nil, &answer); err != nil {
 			return err
 		}
 		for endpoint, counts := range answer {

@@ -40,6 +40,7 @@ func openRotator(secrets *store.File, senderURL string, admin secret.Value, repl
 			Traits: rotation.Traits{
 				RetryHorizon: horizon,                // a failed delivery comes again, with the signature that it had
 				Propagation:  150 * time.Millisecond, // until all its workers sign with a new secret: the slower one takes 60
+				ListLag:      -1,                     // it lists nothing
 			},
 		}
 		if name == "billing" {
@@ -66,7 +67,7 @@ func openRotator(secrets *store.File, senderURL string, admin secret.Value, repl
 		Actor:       "the example",
 
 		// In production nothing of this is needed: a day of overlap, a retry horizon of days, time for slow networks.
-		Policy:      rotation.Policy{Overlap: time.Second, Quiet: 500 * time.Millisecond, Patience: 5 * time.Second},
+		Policy:      rotation.Policy{Overlap: 2 * time.Second, Quiet: 500 * time.Millisecond, Patience: 5 * time.Second},
 		CallTimeout: 700 * time.Millisecond,
 		ClockSkew:   50 * time.Millisecond,
 	})
@@ -83,14 +84,14 @@ func (a administrator) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // rotate gives every endpoint a new secret. A service would call Run, which begins a rotation when it is due.
 func rotate(ctx context.Context, rotator *rotation.Rotator, t rotation.Trigger) error {
-	if err := begin(ctx, rotator, t); err != nil {
+	if err := start(ctx, rotator, t); err != nil {
 		return err
 	}
 	return rotator.Wait(ctx, names...)
 }
 
-// begin begins all rotations. They need a while, because the sender may still repeat what it signed with the old secrets.
-func begin(ctx context.Context, rotator *rotation.Rotator, t rotation.Trigger) error {
+// start begins all rotations. They need a while, because the sender may still repeat what it signed with the old secrets.
+func start(ctx context.Context, rotator *rotation.Rotator, t rotation.Trigger) error {
 	return each(func(name string) error {
 		st, err := rotator.Rotate(ctx, name, t)
 		if st.Open != nil {

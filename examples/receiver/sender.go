@@ -138,7 +138,7 @@ func (s *sender) test(w http.ResponseWriter, r *http.Request) {
 	e := s.ledger.send(h.name, ping, with.revision)
 	client := http.Client{Transport: &webhook.Transport{Signer: with.Signer, Base: s.client.Transport}}
 	resp, err := client.Post(h.targets[rand.IntN(len(h.targets))], "application/json", bytes.NewReader(e.body()))
-	s.ledger.tried(e, err != nil || resp.StatusCode == http.StatusUnauthorized)
+	s.ledger.tried(e, err == nil && refused(resp.StatusCode))
 	s.ledger.done(e)
 	if err != nil {
 		http.Error(w, "not delivered", http.StatusBadGateway)
@@ -183,13 +183,19 @@ func (s *sender) deliver(h *hook, d delivery, e event, first int) {
 		time.Sleep(wait)
 		status, err := post(s.client, h.targets[(first+try)%len(h.targets)], d)
 		if try == 0 {
-			s.ledger.tried(e, status == http.StatusUnauthorized)
+			s.ledger.tried(e, refused(status))
 		}
 		if err == nil && (status < 300 || status == http.StatusConflict) { // 409: it has it already
 			s.seen(d)
 			return
 		}
 	}
+}
+
+// refused is what the receiver answers who does not take the signature for genuine, or has no secret to compare with. Its other
+// trouble has other numbers.
+func refused(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusServiceUnavailable
 }
 
 // post sends a delivery and returns the status of the answer.

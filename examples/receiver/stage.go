@@ -39,7 +39,7 @@ type stage struct {
 	hooks    map[string][]string // the public addresses of each endpoint
 	internal []string            // host:port of each replica
 	servers  []*http.Server
-	stop     context.CancelFunc
+	stops    []context.CancelFunc
 	crowd    sync.WaitGroup // the workers of the sender, and the attacker
 }
 
@@ -136,7 +136,7 @@ func (s *stage) startReceiver(ctx context.Context, key secret.Value) error {
 // startCrowd lets the deliveries begin, the genuine ones and the others.
 func (s *stage) startCrowd() {
 	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	s.stops = append(s.stops, stop)
 	for _, name := range names {
 		h := s.sender.hooks[name]
 		for worker := range h.workers {
@@ -167,9 +167,11 @@ func newClient() *http.Client {
 
 // close ends everything, last things first.
 func (s *stage) close() {
-	if s.stop != nil {
-		s.stop()
-		s.crowd.Wait()
+	for _, stop := range s.stops {
+		stop()
+	}
+	s.crowd.Wait()
+	if s.sender != nil {
 		s.sender.queue.Wait()
 	}
 	for _, server := range s.servers {
