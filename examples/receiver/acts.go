@@ -40,6 +40,10 @@ func (s *stage) rollBack(ctx context.Context, result *Result) error {
 	if err != nil {
 		return err
 	}
+	// Both secrets live for an hour: time enough to find out that something is wrong. A roll-back does not wait for its end.
+	if err := s.rotator.Register(s.inventory(time.Hour)...); err != nil {
+		return err
+	}
 	if err := start(ctx, s.rotator, rotation.Trigger{ID: "receiver-2", Reason: "scheduled: a year is over"}); err != nil {
 		return err
 	}

@@ -28,11 +28,11 @@ var names = []string{"github", "stripe", "billing"}
 // receiverName is a name behind which all replicas stand: in production one of the DNS, such as that of a headless service.
 const receiverName = "receiver.internal"
 
-// openRotator puts the parts together. replicas are the internal addresses of the receiver, host:port.
-func openRotator(secrets *store.File, senderURL string, admin secret.Value, replicas []string) (*rotation.Rotator, error) {
+// credentials describes the three of them. replicas are the internal addresses of the receiver, host:port.
+func credentials(senderURL string, admin secret.Value, replicas []string, overlap time.Duration) []rotation.Credential {
 	lookup := func(context.Context, string) ([]string, error) { return replicas, nil } // leave it out where there is a DNS
 	client := &http.Client{Transport: administrator{admin}}
-	var credentials []rotation.Credential
+	var all []rotation.Credential
 	for _, name := range names {
 		hook := senderURL + "/hooks/" + name
 		sender := issuer.Webhook{
@@ -46,7 +46,7 @@ func openRotator(secrets *store.File, senderURL string, admin secret.Value, repl
 		if name == "billing" {
 			sender.Make = issuer.StandardSecret // Standard Webhooks want base64 behind whsec_; others take what they get
 		}
-		credentials = append(credentials, rotation.Credential{
+		all = append(all, rotation.Credential{
 			Name:   name,
 			Type:   rotation.WebhookSecret,
 			Issuer: sender,
@@ -57,18 +57,24 @@ func openRotator(secrets *store.File, senderURL string, admin secret.Value, repl
 					Least: len(replicas), // a lookup that forgets one of them is no evidence
 				},
 			}},
+			// In production this is not needed: a day of overlap, a day of quiet.
+			Policy: rotation.Policy{Overlap: overlap, Quiet: 500 * time.Millisecond},
 		})
 	}
+	return all
+}
+
+// openRotator puts the parts together.
+func openRotator(secrets *store.File, inventory []rotation.Credential) (*rotation.Rotator, error) {
 	return rotation.New(rotation.Config{
 		Journal:     journal.InStore(secrets), // beside the secrets: no database is needed for a few credentials
 		Store:       secrets,
-		Credentials: credentials,
+		Credentials: inventory,
 		Logger:      slog.New(slog.DiscardHandler), // the story is told from the journal
 		Actor:       "the example",
 
-		// In production nothing of this is needed: a day of overlap, a retry horizon of days, time for slow networks.
-		Policy:      rotation.Policy{Overlap: 2 * time.Second, Quiet: 500 * time.Millisecond, Patience: 5 * time.Second},
-		CallTimeout: 700 * time.Millisecond,
+		// How long any call may take, and how far clocks are apart. The defaults, 10 s and 5 s, suit networks.
+		CallTimeout: 1500 * time.Millisecond,
 		ClockSkew:   50 * time.Millisecond,
 	})
 }

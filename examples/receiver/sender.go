@@ -57,8 +57,8 @@ type signing struct {
 }
 
 const (
-	late    = 60 * time.Millisecond  // the second worker learns of a new secret so much later
-	horizon = 700 * time.Millisecond // after the first try nothing is repeated any more
+	late    = 60 * time.Millisecond   // the second worker learns of a new secret so much later
+	horizon = 1500 * time.Millisecond // so long after the first try the last repetition has come, however slow this machine is
 )
 
 var repeats = []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond} // waits before each try

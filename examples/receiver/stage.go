@@ -31,9 +31,10 @@ type stage struct {
 	ledger  *ledger
 	random  *rand.Rand
 
-	sender   *sender
-	attacker *attacker
-	rotator  *rotation.Rotator
+	sender    *sender
+	attacker  *attacker
+	rotator   *rotation.Rotator
+	inventory func(overlap time.Duration) []rotation.Credential
 
 	replicas []*replica
 	hooks    map[string][]string // the public addresses of each endpoint
@@ -78,7 +79,10 @@ func newStage(ctx context.Context, seed uint64, story io.Writer) (s *stage, err 
 	if err != nil {
 		return nil, err
 	}
-	if s.rotator, err = openRotator(s.secrets, "http://"+api, admin, s.internal); err != nil {
+	s.inventory = func(overlap time.Duration) []rotation.Credential {
+		return credentials("http://"+api, admin, s.internal, overlap)
+	}
+	if s.rotator, err = openRotator(s.secrets, s.inventory(2*time.Second)); err != nil {
 		return nil, err
 	}
 	s.startCrowd()
