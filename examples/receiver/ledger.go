@@ -134,7 +134,7 @@ func (l *ledger) turn() (act int, err error) {
 	act = l.act
 	l.act++
 	l.mu.Unlock()
-	for range 200 {
+	for range 600 {
 		if l.settled(act) {
 			return act, nil
 		}

@@ -35,7 +35,7 @@ type sender struct {
 	seen   func(delivery) // sees what was delivered: the attacker listens
 	client *http.Client
 	api    *http.ServeMux
-	queue  sync.WaitGroup // deliveries under way
+	queue  sync.WaitGroup // deliveries to repeat
 }
 
 // hook is one webhook.
@@ -61,7 +61,7 @@ const (
 	horizon = 1500 * time.Millisecond // so long after the first try the last repetition has come, however slow this machine is
 )
 
-var repeats = []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond} // waits before each try
+var waits = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond} // before each repetition
 
 // newSender makes a sender whose webhooks have no secret yet. targets are the addresses of each.
 func newSender(admin secret.Value, targets map[string][]string, book *ledger, seen func(delivery)) *sender {
@@ -161,7 +161,7 @@ func (h *hook) sign(with *signing, e event, at time.Time) (delivery, error) {
 	return d, with.Sign(d.header, "msg_"+e.ID, at, d.body)
 }
 
-// work is a worker: one event after the other until ctx ends.
+// work is a worker: one event after the other until ctx ends, at irregular moments. What fails is sent again beside that.
 func (s *sender) work(ctx context.Context, h *hook, worker int, random *rand.Rand) {
 	for ctx.Err() == nil {
 		with := h.workers[worker].Load()
@@ -171,25 +171,35 @@ func (s *sender) work(ctx context.Context, h *hook, worker int, random *rand.Ran
 			panic(err) // set has tried the secret
 		}
 		first := random.IntN(len(h.targets))
-		s.queue.Go(func() { s.deliver(h, d, e, first) })
+		status, taken := s.try(d, h.targets[first])
+		s.ledger.tried(e, refused(status))
+		if taken {
+			s.ledger.done(e)
+		} else {
+			s.queue.Go(func() { s.repeat(h, d, e, first+1) })
+		}
 		sleep(ctx, time.Duration(10+random.IntN(30))*time.Millisecond)
 	}
 }
 
-// deliver tries until the receiver has taken the event, or for as long as the horizon is.
-func (s *sender) deliver(h *hook, d delivery, e event, first int) {
+// repeat tries until the receiver has taken the event, or long enough.
+func (s *sender) repeat(h *hook, d delivery, e event, next int) {
 	defer s.ledger.done(e)
-	for try, wait := range repeats {
+	for i, wait := range waits {
 		time.Sleep(wait)
-		status, err := post(s.client, h.targets[(first+try)%len(h.targets)], d)
-		if try == 0 {
-			s.ledger.tried(e, refused(status))
-		}
-		if err == nil && (status < 300 || status == http.StatusConflict) { // 409: it has it already
-			s.seen(d)
+		if _, taken := s.try(d, h.targets[(next+i)%len(h.targets)]); taken {
 			return
 		}
 	}
+}
+
+// try sends a delivery once. It is taken with a 409, too: then the receiver has it already.
+func (s *sender) try(d delivery, target string) (status int, taken bool) {
+	status, err := post(s.client, target, d)
+	if taken = err == nil && (status < 300 || status == http.StatusConflict); taken {
+		s.seen(d)
+	}
+	return status, taken
 }
 
 // refused is what the receiver answers who does not take the signature for genuine, or has no secret to compare with. Its other
