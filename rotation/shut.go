@@ -180,10 +180,7 @@ func (d *drive) allTold() error {
 	if err := d.stillAccepted(); err != nil {
 		return err
 	}
-	if d.neverLeft() {
-		return nil
-	}
-	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no older one")
+	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no other")
 }
 
 // stillAccepted has receivers told again, as long as patience lasts, that go on accepting what they were told to forget.
