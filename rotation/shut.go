@@ -28,12 +28,15 @@ func (d *drive) shutOut() {
 	if !due {
 		return
 	}
-	_ = d.read() // a store that does not answer keeps nothing alive: what is not known is not accepted
+	known := d.read() == nil // a store that does not answer keeps nothing alive: what is not known is not accepted
 	run, now := d.st.Run, time.Now()
 	may := run.mayRevoke(d.st, d.reg.Traits, now)
 	if may && d.alarm != nil {
 		d.alarm.Stop()
 		d.fold() // what it has sent is older than what is sent now
+	}
+	if may && known { // receivers that follow the store can be told of nothing else
+		_ = d.project(nil) // the steps meet the trouble again
 	}
 	var reqs []DeployRequest
 	for _, c := range run.Consumers {
