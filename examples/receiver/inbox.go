@@ -35,11 +35,11 @@ type inbox struct {
 
 	mu      sync.Mutex
 	random  *rand.Rand
-	trouble map[string]bool // events that have met with trouble once
+	trouble map[string]int // how many more tries of an event fail
 }
 
 func newInbox(book *ledger, random *rand.Rand) *inbox {
-	return &inbox{ledger: book, random: random, trouble: map[string]bool{}}
+	return &inbox{ledger: book, random: random, trouble: map[string]int{}}
 }
 
 func (in *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -59,13 +59,14 @@ func (in *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// busy is true for one payment in 20, the first time that it comes.
+// busy is true for one payment in 20, up to three times: its sender has to try again.
 func (in *inbox) busy(e event) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if e.Type != payment || in.trouble[e.ID] || in.random.IntN(20) != 0 {
-		return false
+	left, known := in.trouble[e.ID]
+	if !known && e.Type == payment && in.random.IntN(20) == 0 {
+		left = 1 + in.random.IntN(len(waits))
 	}
-	in.trouble[e.ID] = true
-	return true
+	in.trouble[e.ID] = max(0, left-1)
+	return left > 0
 }

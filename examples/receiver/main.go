@@ -5,7 +5,7 @@
 // arrive, and while an attacker forges them in every way there is. Nothing is mocked, only time is compressed by policy, from
 // days to seconds.
 //
-//	go run ./examples/receiver            from the root of the repository; needs Go
+//	go run ./examples/receiver            from the root of the repository; needs Go, and Linux or macOS
 //	go run ./examples/receiver -json      one JSON object, for machines
 //	go run ./examples/receiver -seed 7    the same choices again: who sends what, when
 //

@@ -117,10 +117,11 @@ func abort(ctx context.Context, rotator *rotation.Rotator, reason string) error 
 
 // emergency has every receiver refuse what has leaked at once, and the sender sign with another secret.
 func emergency(ctx context.Context, rotator *rotation.Rotator, in rotation.Incident) error {
-	if _, err := rotator.Emergency(ctx, in); err != nil {
-		return err
+	_, err := rotator.Emergency(ctx, in)
+	if waited := rotator.Wait(ctx, names...); waited != nil { // what failed in the first pass is tried again here
+		return errors.Join(err, waited)
 	}
-	return rotator.Wait(ctx, names...)
+	return nil
 }
 
 // each does the same for all credentials, at the same time.
