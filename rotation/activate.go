@@ -127,7 +127,10 @@ func (d *drive) unmatched() ([]Need, error) {
 	if err := d.relearn(seen); err != nil {
 		return nil, err
 	}
-	d.readReceipts(seen, func(c *consumerState, s sight) { d.rememberReceipts(c, s) })
+	d.readReceipts(seen, func(c *consumerState, s sight) {
+		d.rememberReceipts(c, s)
+		seen[c.Name] = s
+	})
 	landed := d.senderLanded()
 	var needs []Need
 	for _, c := range run.Consumers {
@@ -140,7 +143,7 @@ func (d *drive) unmatched() ([]Need, error) {
 			n.Text = c.Problem.text()
 			d.st.Problem = c.Problem
 		}
-		if b.Usage == nil {
+		if s := seen[c.Name]; s.Receipts == nil && s.ReceiptErr == nil {
 			n.Kind = NeedPerson
 			n.Text = fmt.Sprintf("%s: nothing tells which secret a delivery matched: look, and attest that one with generation %d was verified", c.Name, generationOf(d.st.key(run.Target)))
 		}
