@@ -18,6 +18,9 @@
 //	the accepting side forgets the old key
 //	        the old key is proven dead
 //
+// For most credentials the provider accepts and its consumers present. For a webhook's signing secret it is the other way round:
+// the provider signs, and the receivers verify.
+//
 // Until the old key is condemned every failure leads back: presenters return to the old key, and the new one is revoked in
 // the same careful way. In an emergency the compromised key is killed without waiting for any presenter, and the outage until
 // they follow is measured and reported.
@@ -37,6 +40,8 @@
 //
 // A service that only uses a credential, and wants the live key without restarting, opens
 // [github.com/handover-go/handover/consumer].
+//
+// A service that receives webhooks opens [github.com/handover-go/handover/webhook], which needs nothing else of this module.
 //
 // A program that rotates credentials (a service, a cron job, a CI step) opens
 // [github.com/handover-go/handover/rotation] and picks its parts from

@@ -27,10 +27,16 @@ import (
 // HANDOVER_SERIAL, HANDOVER_GENERATION, HANDOVER_DEPLOY_ID, HANDOVER_ROLE (current or pending) and HANDOVER_EMERGENCY (true or
 // false). The same HANDOVER_DEPLOY_ID can come again, and the command must then do no harm.
 type Command struct {
-	Args  []string  // required: the program and its arguments. No shell is involved
-	Stdin bool      // the secret, and nothing else, is written to the standard input
-	Env   []string  // more of the environment: "NAME=value"
-	Log   io.Writer // gets what the command prints, as it is; nil: nobody. Never part of an error
+	Args  []string // required: the program and its arguments. No shell is involved
+	Stdin bool     // the secret, and nothing else, is written to the standard input
+	Env   []string // more of the environment: "NAME=value"
+
+	// Accept says that the command brings the secrets of a webhook to a receiver, all that are to be accepted and no others, and
+	// knows the following. HANDOVER_ACCEPT has their serials, newest first, with commas between them, and is empty if nothing
+	// is to be accepted; with Stdin each is a line of the input, in that order. Without Accept such a request is an error that
+	// matches errors.ErrUnsupported.
+	Accept bool
+	Log    io.Writer // gets what the command prints, as it is; nil: nobody. Never part of an error
 }
 
 var (
@@ -76,14 +82,48 @@ func (c Command) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	env := append(c.Env[:len(c.Env):len(c.Env)], environment(req)...)
+	if c.Accept {
+		env = append(env, "HANDOVER_ACCEPT="+serials(req.Accept))
+	} else if err := oneKey("Command without Accept", req); err != nil {
+		return err
+	}
 	var stdin io.Reader
 	if c.Stdin {
-		if req.Key.Secret.IsZero() {
-			return fail(nil, "Command.Stdin: there is no secret to write")
+		text, err := c.input(req)
+		if err != nil {
+			return err
 		}
-		stdin = strings.NewReader(req.Key.Secret.Reveal())
+		stdin = strings.NewReader(text)
 	}
-	return run(ctx, c.Args, append(c.Env[:len(c.Env):len(c.Env)], environment(req)...), stdin, c.Log)
+	return run(ctx, c.Args, env, stdin, c.Log)
+}
+
+// input is what Stdin writes.
+func (c Command) input(req rotation.DeployRequest) (string, error) {
+	if !c.Accept {
+		if req.Key.Secret.IsZero() {
+			return "", fail(nil, "Command.Stdin: there is no secret to write")
+		}
+		return req.Key.Secret.Reveal(), nil
+	}
+	var lines strings.Builder
+	for _, k := range req.Accept {
+		text := k.Secret.Reveal()
+		if text == "" || strings.ContainsAny(text, "\r\n") {
+			return "", fail(nil, "Command.Stdin: %v has no value, or one that is no line", k)
+		}
+		lines.WriteString(text + "\n")
+	}
+	return lines.String(), nil
+}
+
+func serials(keys []rotation.Key) string {
+	texts := make([]string, len(keys))
+	for i, k := range keys {
+		texts[i] = strconv.FormatInt(k.Serial, 10)
+	}
+	return strings.Join(texts, ",")
 }
 
 func environment(req rotation.DeployRequest) []string {

@@ -16,7 +16,7 @@ import (
 	"github.com/handover-go/handover/rotation"
 )
 
-// EnvFile sets one variable in a file of them, atomically, then runs a command. Everything else in the file stays as it is:
+// EnvFile sets one variable in a file of them, or two for the secret of a webhook, atomically, then runs a command. Everything else in the file stays as it is:
 // other lines, comments, order, mode and owner. A file that is not there is made, with mode 0600; its folder must exist. A
 // symbolic link is followed.
 //
@@ -30,6 +30,12 @@ type EnvFile struct {
 	Variable string    // required: letters, digits and underscores
 	Then     []string  // the command: systemctl restart application.service. Empty: none
 	Log      io.Writer // gets what the command prints; nil: nobody
+
+	// Older is for the secret of a webhook: the variable of the second one that is accepted while they change, beside Variable,
+	// which has the newer one. It is set to nothing at other times: make sure that the application takes that as no secret,
+	// and not as an empty key, which anybody can sign with. Only a set of one, or of two with Older, can be written; any other,
+	// and that nothing is to be accepted, is an error that matches errors.ErrUnsupported.
+	Older string
 
 	// Docker says that docker run --env-file reads the file, which knows no quotes: values are written as they stand. Otherwise
 	// a value with other characters than letters, digits and _-./:=@%+, is quoted, as systemd, docker compose and shells
@@ -58,6 +64,12 @@ func (e EnvFile) Validate() error {
 	case !variable.MatchString(e.Variable):
 		errs = append(errs, fail(nil, "EnvFile.Variable %q is no name of a variable", e.Variable))
 	}
+	if e.Older != "" && !variable.MatchString(e.Older) {
+		errs = append(errs, fail(nil, "EnvFile.Older %q is no name of a variable", e.Older))
+	}
+	if e.Older != "" && e.Older == e.Variable {
+		errs = append(errs, fail(nil, "EnvFile.Older is EnvFile.Variable"))
+	}
 	if len(e.Then) > 0 && e.Then[0] == "" {
 		errs = append(errs, fail(nil, "EnvFile.Then names no program"))
 	}
@@ -73,7 +85,7 @@ func (e EnvFile) Check(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := setVariable(text, e.Variable, "", e.Docker); err != nil {
+	if _, err := e.write(text, "", ""); err != nil {
 		return err
 	}
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
@@ -85,8 +97,13 @@ func (e EnvFile) Check(context.Context) error {
 	return nil
 }
 
-// Identity is the path and the variable.
-func (e EnvFile) Identity() string { return e.Variable + " in " + e.Path }
+// Identity is the path and the variables.
+func (e EnvFile) Identity() string {
+	if e.Older != "" {
+		return e.Variable + " and " + e.Older + " in " + e.Path
+	}
+	return e.Variable + " in " + e.Path
+}
 
 // Deploy writes the file and runs the command, whose exit codes mean what Command says. It refuses a value with a line end or
 // a NUL, which no reader of such files takes, one that is not UTF-8, for which systemd and Docker take nothing of the file, and
@@ -95,13 +112,14 @@ func (e EnvFile) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
-	if req.Key.Secret.IsZero() {
-		return fail(nil, "EnvFile: there is no secret to write")
+	newer, older, err := e.values(req)
+	if err != nil {
+		return err
 	}
 	if err := alive(ctx); err != nil {
 		return err
 	}
-	if err := e.set(ctx, req.Key.Secret.Reveal()); err != nil {
+	if err := e.set(ctx, newer, older); err != nil {
 		return err
 	}
 	if len(e.Then) == 0 {
@@ -110,7 +128,43 @@ func (e EnvFile) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	return run(ctx, e.Then, environment(req), nil, e.Log)
 }
 
-func (e EnvFile) set(ctx context.Context, value string) error {
+// values are those of Variable and Older.
+func (e EnvFile) values(req rotation.DeployRequest) (newer, older string, err error) {
+	keys := []rotation.Key{req.Key}
+	switch {
+	case len(req.Accept) > 0:
+		keys = req.Accept
+	case e.Older != "" || req.Key.IsZero():
+		return "", "", fail(errors.ErrUnsupported, "EnvFile: nothing is to be accepted, and without a secret many applications accept everything: stop the application")
+	}
+	most := 1
+	if e.Older != "" {
+		most = 2
+	}
+	if len(keys) > most {
+		return "", "", fail(errors.ErrUnsupported, "EnvFile: %d secrets are to be accepted (%s), and there are variables for %d: see Older", len(keys), keyList(keys), most)
+	}
+	for _, k := range keys {
+		if k.Secret.IsZero() {
+			return "", "", fail(nil, "EnvFile: there is no secret to write")
+		}
+	}
+	if len(keys) == 2 {
+		older = keys[1].Secret.Reveal()
+	}
+	return keys[0].Secret.Reveal(), older, nil
+}
+
+// write returns text with the variables set.
+func (e EnvFile) write(text, newer, older string) (string, error) {
+	text, err := setVariable(text, e.Variable, newer, e.Docker)
+	if err != nil || e.Older == "" {
+		return text, err
+	}
+	return setVariable(text, e.Older, older, e.Docker)
+}
+
+func (e EnvFile) set(ctx context.Context, newer, older string) error {
 	path, _, _, err := e.read()
 	if err != nil {
 		return err
@@ -124,7 +178,7 @@ func (e EnvFile) set(ctx context.Context, value string) error {
 	if err != nil {
 		return err
 	}
-	now, err := setVariable(text, e.Variable, value, e.Docker)
+	now, err := e.write(text, newer, older)
 	if err != nil || (now == text && info != nil) {
 		return err
 	}

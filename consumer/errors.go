@@ -5,6 +5,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/handover-go/handover/rotation"
@@ -30,6 +31,9 @@ func fail(cause error, format string, args ...any) error {
 
 // required is the mistake of an empty field.
 func required(field string) error { return fail(nil, "%s is required", field) }
+
+// errUnusable marks what the store has and the verifier cannot take.
+var errUnusable = errors.New("not a secret of the scheme")
 
 // alive fails if ctx has ended: what was given up is not begun. Work that asks nobody would not notice by itself.
 func alive(ctx context.Context) error {

@@ -9,9 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"time"
 
 	"github.com/handover-go/handover/consumer"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/webhook"
 )
 
 func ExampleFollow() {
@@ -53,4 +56,52 @@ func ExampleDerive() {
 	}
 	fmt.Println(greeting.Get()) // for each use
 	// Output: built from key-1
+}
+
+// A receiver of webhooks whose secrets follow the store, with a place for the rotator to ask which of them are accepted and in use.
+func ExampleReceive() {
+	ctx := context.Background()
+	secrets := newStore(as(current, 2), as(previous, 1)) // any rotation.SecretStore
+
+	verifier, err := webhook.NewVerifier(webhook.Config{Scheme: webhook.GitHub})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	receiver, err := consumer.Receive(ctx, consumer.Source{Store: secrets, Credential: "payments"}, verifier)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer receiver.Close()
+	public, internal := http.NewServeMux(), http.NewServeMux() // behind two listeners
+	public.Handle("POST /hooks/github", verifier.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m, _ := webhook.FromContext(r.Context())
+		fmt.Fprint(w, "verified with secret ", m.SecretID)
+	})))
+	internal.Handle("/rotation/github", receiver)
+
+	// A sender that does not know of the newest secret yet.
+	signer, err := webhook.NewSigner(webhook.GitHub, webhook.Secret{ID: "old", Value: hook(1).Secret})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	body := `{"action":"opened"}`
+	delivery := httptest.NewRequest(http.MethodPost, "/hooks/github", strings.NewReader(body))
+	if err := signer.SignRequest(delivery, "", time.Now(), []byte(body)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	answer := httptest.NewRecorder()
+	public.ServeHTTP(answer, delivery)
+	fmt.Println(answer.Code, answer.Body)
+
+	forged := httptest.NewRequest(http.MethodPost, "/hooks/github", strings.NewReader(body))
+	answer = httptest.NewRecorder()
+	public.ServeHTTP(answer, forged)
+	fmt.Println(answer.Code)
+	// Output:
+	// 200 verified with secret 1-11
+	// 401
 }

@@ -5,16 +5,10 @@ package consumer
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/handover-go/handover/rotation"
 )
@@ -57,23 +51,15 @@ func (s Source) validate() error {
 // It is a rotation.Consumer, Observer, Verifier, Lagger, Checker and Identifier that stands for this process alone: a service
 // with replicas serves the Handle (ServeHTTP) and binds Replicas.
 type Handle struct {
-	src      Source
-	instance string
-	life     context.Context // ends with Close; not a caller's
-	end      context.CancelFunc
-	flights  singleflight.Group // looks at the store: one at a time
-	work     sync.WaitGroup     // the follower, and looks after a rejection
+	watch
 
-	state atomic.Pointer[state]
+	state atomic.Pointer[state]        // mu guards each change
 	wish  atomic.Pointer[rotation.Key] // the canary, if there is one: see choose
 
 	warned rotation.Key // of a failed build for this key; only adopt uses it
 
-	mu        sync.Mutex // guards what follows, and each change of state
-	closed    bool
-	failing   bool        // the last look failed
-	derived   []dependent // see Derive
-	rejection *rejection  // of the key in use
+	derived   []dependent // see Derive; mu guards it
+	rejection *rejection  // of the key in use; mu guards it
 }
 
 // state is what one generation of a Handle shares.
@@ -84,39 +70,12 @@ type state struct {
 
 var noState state // of a zero Handle; never written
 
-// Follow loads the key and keeps it up to date until Close; ctx bounds only the wait for the first one. A store without a
-// current key is an error that matches rotation.ErrNotFound, and one that refuses is an error that matches
-// rotation.ErrDenied. While the store fails otherwise, Follow asks again until ctx ends.
-//
-// Afterwards there is always a key: the current one of the store, or while the store fails, or holds no current key, the last
-// one known. A key that the store marks as compromised or retiring is left as soon as the store has a current one.
-func Follow(ctx context.Context, src Source) (*Handle, error) {
-	if err := src.validate(); err != nil {
-		return nil, err
-	}
-	h := newHandle(src)
-	h.life, h.end = context.WithCancel(context.Background())
-	if err := h.first(ctx); err != nil {
-		h.Close()
-		return nil, fmt.Errorf("consumer: follow %s: %w", src.Credential, err)
-	}
-	h.work.Go(h.follow)
-	return h, nil
-}
-
 // Static returns a handle that never changes: for tests.
 func Static(key rotation.Key) *Handle {
-	h := newHandle(Source{})
+	h := &Handle{}
+	h.instance = processName(Source{})
 	h.adopt(key)
 	return h
-}
-
-func newHandle(src Source) *Handle {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown-host"
-	}
-	return &Handle{src: src, instance: cmp.Or(src.Instance, fmt.Sprintf("%s:%d", host, os.Getpid()))}
 }
 
 // Key returns the key to use now, with its secret: one atomic load, never blocks. Take it for each use; do not keep it.
@@ -140,15 +99,7 @@ func (h *Handle) Changed() <-chan struct{} {
 // Close stops following and returns when nothing runs any more. Key goes on returning the last key. Closing again does
 // nothing. The error is always nil.
 func (h *Handle) Close() error {
-	h.mu.Lock()
-	h.closed = true
-	h.mu.Unlock()
-	if h.end == nil { // static
-		return nil
-	}
-	h.end()
-	h.work.Wait()
-	<-h.flights.DoChan("", func() (any, error) { return nil, nil }) // after the one under way
+	h.close()
 	return nil
 }
 

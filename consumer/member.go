@@ -55,13 +55,10 @@ func (h *Handle) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 }
 
 func (h *Handle) suits(req rotation.DeployRequest) error {
-	if req.Role != "" && req.Role != rotation.RoleCurrent && req.Role != rotation.RolePending {
-		return fail(nil, "a %s key is not for use", req.Role)
+	if len(req.Accept) > 0 {
+		return oneKey("a Handle", req)
 	}
-	if mine := h.src.Credential; mine != "" && req.Credential != "" && mine != req.Credential {
-		return fail(nil, "this handle follows %s, not %s", mine, req.Credential)
-	}
-	return nil
+	return h.watch.suits("handle", req)
 }
 
 // Observe tells which key this process uses now. While something derived from the key is behind, that is the key it was built
@@ -86,20 +83,7 @@ func (h *Handle) Lag() time.Duration { return 0 }
 
 // Check fails if the Handle is closed. What could not be derived from the present key is no reason: the rotation may be the
 // repair.
-func (h *Handle) Check(context.Context) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return errClosed
-	}
-	return nil
-}
+func (h *Handle) Check(context.Context) error { return h.open() }
 
 // Identity names the credential, and the store where that can be named. It is the same in each replica.
-func (h *Handle) Identity() string {
-	text := "handle of " + cmp.Or(h.src.Credential, "a static key")
-	if id, ok := rotation.As[rotation.Identifier](h.src.Store); ok {
-		text += " in " + id.Identity()
-	}
-	return text
-}
+func (h *Handle) Identity() string { return h.identity("handle", "a static key") }

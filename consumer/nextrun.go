@@ -74,9 +74,9 @@ func (n NextRun) Identity() string {
 
 // Deploy returns nil when the store shows req.Key as current, so that the next run takes it; until then an error that matches
 // rotation.ErrNotYet. A pending key no run would take, which is an error that matches errors.ErrUnsupported: this cannot be a
-// canary.
+// canary. So is a set of secrets to accept.
 func (n NextRun) Deploy(ctx context.Context, req rotation.DeployRequest) error {
-	if err := errors.Join(n.Validate(), onlyCurrent("NextRun", req), alive(ctx)); err != nil {
+	if err := errors.Join(n.Validate(), oneKey("NextRun", req), onlyCurrent("NextRun", req), alive(ctx)); err != nil {
 		return err
 	}
 	v, err := n.load(ctx)

@@ -72,9 +72,10 @@ func (r Reload) Identity() string {
 // Deploy tells the process. By HTTP, an answer of 2xx is nil; 409 and 425 match rotation.ErrNotYet, 401 and 403
 // rotation.ErrDenied, 501 errors.ErrUnsupported: the right answer to the role pending where only the current key is read, because
 // a 2xx would promise a canary. After 429 and 503 nothing is tried before the time that the answer names. By signal, nil means
-// that the signal was sent, and a pending key, of which a signal cannot tell, is an error that matches errors.ErrUnsupported.
+// that the signal was sent, and a pending key, of which a signal cannot tell, is an error that matches errors.ErrUnsupported. So
+// is a set of secrets to accept: what only knows that it has to read again promises nothing of them.
 func (r Reload) Deploy(ctx context.Context, req rotation.DeployRequest) error {
-	if err := r.Validate(); err != nil {
+	if err := errors.Join(r.Validate(), oneKey("Reload", req)); err != nil {
 		return err
 	}
 	if r.PIDFile != "" {

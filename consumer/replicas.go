@@ -24,11 +24,15 @@ import (
 	"github.com/handover-go/handover/rotation"
 )
 
-// Replicas is a fleet of processes that follow the store and serve their Handle at URL. The host is looked up and every address
-// is asked, or told to look at the store now: a name behind which one address stands for many processes (a load balancer, a
-// ClusterIP) proves nothing, so set Least. An address that does not answer is no evidence, and makes the whole call fail.
+// Replicas is a fleet of processes that follow the store and serve their Handle, or their Receiver, at URL. The host is looked up
+// and every address is asked, or told to look at the store now: a name behind which one address stands for many processes (a load
+// balancer, a ClusterIP) proves nothing, so set Least. An address that does not answer is no evidence, and makes the whole call
+// fail.
 //
-// It is a rotation.Consumer, Observer, Verifier, Checker and Identifier, and safe for concurrent use.
+// No secret is sent, and no process takes anything from here but from the store. So Receivers forget a secret only when the
+// store says so: while it cannot be written, or read, Deploy fails even in an emergency.
+//
+// It is a rotation.Consumer, Observer, Verifier, UsageReporter, Checker and Identifier, and safe for concurrent use.
 type Replicas struct {
 	URL   string // required: "http://payments.prod.svc:9090/key"
 	Least int    // fewer processes than this, told apart by their names, are no evidence; zero: 1
@@ -43,12 +47,13 @@ type Replicas struct {
 }
 
 var (
-	_ rotation.Consumer   = Replicas{}
-	_ rotation.Observer   = Replicas{}
-	_ rotation.Verifier   = Replicas{}
-	_ rotation.Checker    = Replicas{}
-	_ rotation.Validator  = Replicas{}
-	_ rotation.Identifier = Replicas{}
+	_ rotation.Consumer      = Replicas{}
+	_ rotation.Observer      = Replicas{}
+	_ rotation.Verifier      = Replicas{}
+	_ rotation.UsageReporter = Replicas{}
+	_ rotation.Checker       = Replicas{}
+	_ rotation.Validator     = Replicas{}
+	_ rotation.Identifier    = Replicas{}
 )
 
 const (
@@ -68,80 +73,14 @@ func (f Replicas) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Check asks every address which key it uses.
+// Check asks every address which key it uses, or which ones it accepts.
 func (f Replicas) Check(ctx context.Context) error {
-	_, err := f.ask(ctx, nil)
+	_, err := f.ask(ctx, question{})
 	return err
 }
 
 // Identity is URL without user information and query.
 func (f Replicas) Identity() string { return wire.Redact(f.URL) }
-
-// Deploy tells every address to look at the store now. It returns nil when each of them uses req.Key; an error that matches
-// rotation.ErrNotYet says which do not see it in the store yet. The secret is not sent.
-func (f Replicas) Deploy(ctx context.Context, req rotation.DeployRequest) error {
-	o := order(req)
-	answers, err := f.ask(ctx, &o)
-	if err != nil {
-		return err
-	}
-	behind := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
-		return a.status == http.StatusOK && same(a.report.key(), req.Key)
-	})
-	if len(behind) > 0 {
-		cause := rotation.ErrNotYet
-		if slices.ContainsFunc(behind, func(a answer) bool { return a.report.DerivedError }) {
-			cause = errBehind // not a matter of time
-		}
-		return fail(cause, "%d of %d replicas do not use %v: %s", len(behind), len(answers), req.Key, list(behind))
-	}
-	return nil
-}
-
-// Observe tells the key of every process. AsOf is when it was asked, by the clock of this machine.
-func (f Replicas) Observe(ctx context.Context) ([]rotation.Instance, error) {
-	answers, err := f.ask(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	instances := make([]rotation.Instance, 0, len(answers))
-	for _, a := range answers {
-		instances = append(instances, rotation.Instance{Name: a.report.Instance, Key: a.report.key(), AsOf: a.asked})
-	}
-	return instances, nil
-}
-
-// Verify returns nil if every process uses key and could build from it what it derives. It tells no process to do anything.
-func (f Replicas) Verify(ctx context.Context, key rotation.Key) error {
-	answers, err := f.ask(ctx, nil)
-	if err != nil {
-		return err
-	}
-	wrong := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
-		return same(a.report.key(), key) && !a.report.DerivedError
-	})
-	if len(wrong) > 0 {
-		return fail(nil, "%d of %d replicas do not work with %v: %s", len(wrong), len(answers), key, list(wrong))
-	}
-	return nil
-}
-
-// answer is what one address says.
-type answer struct {
-	address string
-	asked   time.Time
-	status  int
-	report  reportJSON
-	err     error
-}
-
-func (a answer) String() string {
-	text := fmt.Sprintf("%s at %s uses %v", a.report.Instance, a.address, a.report.key())
-	if a.report.DerivedError {
-		text += ", because it could not build from the new one"
-	}
-	return text
-}
 
 // list is a few of what could be thousands.
 func list[T fmt.Stringer](items []T) string {
@@ -156,8 +95,14 @@ func list[T fmt.Stringer](items []T) string {
 	return strings.Join(texts, "; ")
 }
 
-// ask asks every address, with an order if there is one. It returns either everybody's answer or an error.
-func (f Replicas) ask(ctx context.Context, o *orderJSON) ([]answer, error) {
+// question is what is asked of each address.
+type question struct {
+	order *orderJSON // nil: only asked, not told
+	probe string     // for probeHeader
+}
+
+// ask asks every address. It returns either everybody's answer or an error.
+func (f Replicas) ask(ctx context.Context, q question) ([]answer, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
@@ -172,7 +117,7 @@ func (f Replicas) ask(ctx context.Context, o *orderJSON) ([]answer, error) {
 	for i, address := range addresses {
 		g.Go(func() error {
 			a := answer{address: address, asked: time.Now()}
-			a.err = guard("Replicas.Client", func() error { return f.askOne(ctx, u, o, &a) })
+			a.err = guard("Replicas.Client", func() error { return f.askOne(ctx, u, q, &a) })
 			answers[i] = a
 			return nil // one that fails keeps nobody else from being told
 		})
@@ -238,17 +183,20 @@ func (f Replicas) addresses(ctx context.Context, u *url.URL) ([]string, error) {
 	return slices.Compact(hosts), nil
 }
 
-func (f Replicas) askOne(ctx context.Context, u *url.URL, o *orderJSON, a *answer) error {
+func (f Replicas) askOne(ctx context.Context, u *url.URL, q question, a *answer) error {
 	method, body := http.MethodGet, []byte(nil)
-	if o != nil {
+	if q.order != nil {
 		method = http.MethodPost
-		body, _ = json.Marshal(o) // strings and numbers: cannot fail
+		body, _ = json.Marshal(q.order) // strings and numbers: cannot fail
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return fail(nil, "the request cannot be made")
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if q.probe != "" {
+		req.Header.Set(probeHeader, q.probe)
+	}
 	resp, err := f.client(req, a.address).Do(req)
 	if err != nil {
 		reason, is := wire.Reason(ctx, err)
@@ -256,16 +204,15 @@ func (f Replicas) askOne(ctx context.Context, u *url.URL, o *orderJSON, a *answe
 	}
 	defer wire.Drain(resp.Body)
 	a.status = resp.StatusCode
-	acceptable := []int{http.StatusOK}
-	if o != nil { // it saw no such key, or could not build from it: the report says which it uses
-		acceptable = append(acceptable, http.StatusConflict)
-	}
-	if !slices.Contains(acceptable, a.status) {
+	switch conflict := q.order != nil && a.status == http.StatusConflict; {
+	case a.status == http.StatusNotImplemented:
+		return fail(errors.ErrUnsupported, "it is a Handle where a Receiver is asked for, or the other way round")
+	case a.status != http.StatusOK && !conflict: // a conflict: the report says how it is
 		return fail(nil, "status %s", wire.Status(a.status))
 	}
 	err = json.NewDecoder(io.LimitReader(resp.Body, maxMessage)).Decode(&a.report)
-	if err != nil || a.report.Instance == "" || max(len(a.report.Instance), len(a.report.ID), len(a.report.Name)) > maxText {
-		return fail(nil, "the answer is not that of a Handle")
+	if err != nil || !a.report.sound() {
+		return fail(nil, "the answer is not that of a Handle or a Receiver")
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ const maxMessage = 64 << 10 // of a report or an order, in bytes: a few hundred 
 // GET answers {"instance", "id", "serial", "generation", "name", "as_of", "derived_error"}. POST looks at the store first. Its
 // body may name a key and its role ({"serial": 7, "role": "pending"}): the answer is then 200 if this process uses that key,
 // and 409 if not, because the store does not show it in that role or because of a derived_error. 503 means that the store
-// failed.
+// failed, and 501 that the body is about what to accept, which is for a Receiver.
 func (h *Handle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -43,6 +43,8 @@ func (h *Handle) obey(w http.ResponseWriter, r *http.Request) int {
 	}
 	req := o.request()
 	switch err = h.suits(req); {
+	case errors.Is(err, errors.ErrUnsupported):
+		return http.StatusNotImplemented
 	case err != nil:
 		return http.StatusBadRequest
 	case !req.Key.IsZero():

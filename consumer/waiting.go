@@ -39,9 +39,9 @@ func (p Polling) Validate() error {
 func (p Polling) Check(context.Context) error { return p.Validate() }
 
 // Deploy returns nil: the consumer will find the key. A pending key it would not find, which is an error that matches
-// errors.ErrUnsupported: this cannot be a canary.
+// errors.ErrUnsupported: this cannot be a canary. So is a set of secrets to accept: who looks for the current key finds one of them.
 func (p Polling) Deploy(ctx context.Context, req rotation.DeployRequest) error {
-	return errors.Join(p.Validate(), onlyCurrent("Polling", req), alive(ctx))
+	return errors.Join(p.Validate(), oneKey("Polling", req), onlyCurrent("Polling", req), alive(ctx))
 }
 
 // Lag is Every.
@@ -57,7 +57,7 @@ func onlyCurrent(what string, req rotation.DeployRequest) error {
 // Manual is a consumer that a person updates. Its binding's Verifier, or VerbDone, says that it is done.
 type Manual struct {
 	// Instructions are required. {credential}, {id}, {generation} and {name} stand for the credential and for the key that is
-	// to be used: its identity, never its value.
+	// to be used: its identity, never its value. {accept} stands for all secrets that a receiver of webhooks is to accept.
 	Instructions string
 }
 
@@ -78,15 +78,24 @@ func (m Manual) Validate() error {
 // Check is Validate.
 func (m Manual) Check(context.Context) error { return m.Validate() }
 
-// Deploy returns the instructions, as an error that matches rotation.ErrManual.
+// Deploy returns the instructions, as an error that matches rotation.ErrManual. Where they are about what to accept and have no
+// {accept}, that follows them: who reads of the newest secret alone would drop the others.
 func (m Manual) Deploy(_ context.Context, req rotation.DeployRequest) error {
 	if err := m.Validate(); err != nil {
 		return err
 	}
+	text, key := m.Instructions, req.Key
+	if isSet(req) && !strings.Contains(text, "{accept}") {
+		text += " It has to accept {accept}, and nothing else."
+	}
+	if key.IsZero() && len(req.Accept) > 0 {
+		key = req.Accept[0]
+	}
 	return rotation.Manual(strings.NewReplacer(
 		"{credential}", req.Credential,
-		"{id}", req.Key.ID,
-		"{generation}", strconv.Itoa(req.Key.Generation),
-		"{name}", req.Key.Name,
-	).Replace(m.Instructions))
+		"{id}", key.ID,
+		"{generation}", strconv.Itoa(key.Generation),
+		"{name}", key.Name,
+		"{accept}", keyList(req.Accept),
+	).Replace(text))
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ const (
 )
 
 // List returns the keys that the provider lists. It is all of them or an error: an answer that says that there are more, in
-// another way than by a Link header, is an error, because a key that is not listed counts as absent.
+// another way than by a Link header (in its body, or by a total in X-Total-Count or X-Total), is an error, because a key that is
+// not listed counts as absent.
 //
 // Usage is evidence only where an item has a last-used field; its AsOf is the time of the request less UsageLag, so that
 // nothing after it is claimed. With Disabled empty, a key is disabled if "disabled" or "revoked" is true, "active" or
@@ -40,6 +42,7 @@ func (i REST) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 		return nil, err
 	}
 	var all []rotation.KeyInfo
+	seen := 0
 	page := cmp.Or(i.ListURL, i.URL)
 	for range maxPages {
 		asOf := time.Now().Add(-i.UsageLag)
@@ -48,16 +51,16 @@ func (i REST) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		infos, err := i.infos(answer.v, asOf)
+		infos, items, err := i.infos(answer.v, asOf)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, infos...)
+		all, seen = append(all, infos...), seen+items
 		next, err := nextPage(page, header.Values("Link"))
 		switch {
 		case err != nil:
 			return nil, err
-		case next == "" && goesOn(answer.v):
+		case next == "" && (goesOn(answer.v) || total(header) > seen):
 			return nil, wire.Problem("issuer: REST: the list goes on in a way that is not followed: use a ListURL that gives all of it, or NoList")
 		case next == "":
 			return all, nil
@@ -67,24 +70,27 @@ func (i REST) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 	return nil, wire.Problem("issuer: REST: the list has more than 100 pages")
 }
 
-// infos reads one page.
-func (i REST) infos(answer any, asOf time.Time) ([]rotation.KeyInfo, error) {
+// infos reads one page, and says how many items it has.
+func (i REST) infos(answer any, asOf time.Time) ([]rotation.KeyInfo, int, error) {
 	items, ok := answer.([]any)
 	if !ok || i.Items != "" {
 		v, found := first(answer, cmp.Or(i.Items, "keys,data,items,api_keys"))
 		if items, ok = v.([]any); !ok && !(found && v == nil) && answer != nil {
-			return nil, wire.Problem("issuer: REST: the answer holds no list of keys (REST.Items)")
+			return nil, 0, wire.Problem("issuer: REST: the answer holds no list of keys (REST.Items)")
 		}
 	}
 	infos := make([]rotation.KeyInfo, 0, len(items))
 	for n, item := range items {
+		if i.only != nil && !i.only(item) {
+			continue
+		}
 		info, err := i.info(item, asOf)
 		if err != nil {
-			return nil, wire.Problem(fmt.Sprintf("issuer: REST: item %d of the list %s", n, err))
+			return nil, 0, wire.Problem(fmt.Sprintf("issuer: REST: item %d of the list %s", n, err))
 		}
 		infos = append(infos, info)
 	}
-	return infos, nil
+	return infos, len(items), nil
 }
 
 // info reads one item. Its errors end the sentence "item 3 of the list ...".
@@ -136,7 +142,7 @@ func (i REST) disabled(item any) bool {
 func goesOn(answer any) bool {
 	for _, where := range []string{"", "links.", "_links.", "meta.", "page.", "paging.", "pagination.", "page_info.", "pageInfo."} {
 		for _, field := range []string{
-			"has_more", "hasMore", "has_next", "has_next_page", "hasNextPage",
+			"more", "has_more", "hasMore", "has_next", "has_next_page", "hasNextPage",
 			"next", "next_cursor", "nextCursor", "next_page", "nextPage", "next_page_token", "nextPageToken", "next_url",
 		} {
 			switch v, _ := first(answer, where+field); v {
@@ -147,6 +153,16 @@ func goesOn(answer any) bool {
 		}
 	}
 	return false
+}
+
+// total is how many items there are on all pages, as the headers of one of them say; zero: they do not.
+func total(h http.Header) int {
+	for _, name := range []string{"X-Total-Count", "X-Total"} {
+		if n, err := strconv.Atoi(h.Get(name)); err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // nextPage returns the URL of the link with the relation "next", resolved against page; empty if there is none.

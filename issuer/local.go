@@ -5,6 +5,8 @@ package issuer
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
@@ -41,6 +43,17 @@ func (Local) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key
 		key.IssuedAt = time.Now()
 	}
 	return key, nil
+}
+
+// StandardSecret makes a secret in the form of Standard Webhooks: "whsec_" and 32 random bytes in base64. Svix and the signing
+// tokens of GitLab have it too. It is for the field Make.
+//
+// Source: the specification of Standard Webhooks (github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md),
+// which wants 24 to 64 bytes.
+func StandardSecret() secret.Value {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails (Go 1.24 and later)
+	return secret.New("whsec_" + base64.StdEncoding.EncodeToString(raw))
 }
 
 // Revoke does nothing.

@@ -51,6 +51,8 @@ type REST struct {
 	TokenHeader string // request header that takes the idempotency token: "Idempotency-Key"; empty: there is none. See Issue
 	NoSlot      []int  // status codes that say that the limit of live keys is reached; they match rotation.ErrNoSlot
 	Traits      rotation.Traits
+
+	only func(item any) bool // nil: everything that is listed is of this credential
 }
 
 var (
@@ -61,7 +63,8 @@ var (
 	_ rotation.Checker    = REST{}
 )
 
-// Issue makes a key, see [Call] for its errors. An answer without a usable id and secret is ambiguous and matches no sentinel;
+// Issue makes a key, see [Call] for its errors. Where the value was chosen (IssueRequest.Chosen) Body has to hold it, and the
+// answer need not. An answer without a usable id and secret is ambiguous and matches no sentinel;
 // the id is returned beside that error if there is one, so that the engine can end the key.
 //
 // net/http may by itself repeat a request that has an Idempotency-Key or X-Idempotency-Key header after the connection
@@ -171,6 +174,9 @@ func (i REST) issued(answer tree, req rotation.IssueRequest) (rotation.Key, erro
 		return rotation.Key{}, wire.Problem("issuer: REST: the answer's id is the secret itself (REST.ID)")
 	}
 	value, err := value(secrets)
+	if chosen := req.Chosen.Secret; !chosen.IsZero() { // was posted; what the answer shows of it, if anything, may be a mask
+		value, err = chosen, nil
+	}
 	if err != nil {
 		return rotation.Key{ID: id}, err
 	}

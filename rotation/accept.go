@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/handover-go/handover/secret"
@@ -30,16 +31,30 @@ func (d *drive) accept() error {
 	if err := d.deploy(run.Consumers, RolePending); err != nil {
 		return err
 	}
+	for _, c := range run.Consumers { // one that holds both was told of each
+		if c.holds(run.Target) {
+			c.Acked = run.Target
+		}
+	}
 	if err := d.gullible(); err != nil {
 		return d.failing(err)
 	}
 	if err := d.adopted(run.Consumers); err != nil {
-		if d.overtaken() {
+		var turned *turn
+		if !errors.As(err, &turned) && d.overtaken() {
 			return to(run.Phase, "a receiver does not hold what it was told")
 		}
 		return err
 	}
+	if needs := d.landing(); len(needs) > 0 && !d.emergency() { // and then it is looked once more
+		return &waiting{needs: needs}
+	}
 	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d")
+}
+
+// holds reports whether a set that a receiver was told has a key.
+func (c *consumerState) holds(serial int64) bool {
+	return slices.Contains(strings.Split(c.Holds, setSeparator), serialText(serial))
 }
 
 // neverLeft reports whether a roll-back finds the sender where it always was: then only the receivers have heard of the new secret.
@@ -47,6 +62,63 @@ func (d *drive) neverLeft() bool {
 	run := d.st.Run
 	other := d.st.key(run.New)
 	return d.reg.webhook && run.Strategy == RollBack && (other == nil || !other.Presented)
+}
+
+// wanted are the serials that every receiver has to accept, newest first.
+func (st *state) wanted() []int64 {
+	var serials []int64
+	for serial, w := range st.roles() {
+		if w.Role != RoleRetiring && !w.Compromised {
+			serials = append(serials, serial)
+		}
+	}
+	slices.Sort(serials)
+	slices.Reverse(serials)
+	return serials
+}
+
+// toldAll reports whether a receiver was told everything that it has to accept. A value that the store has lost is no order to forget
+// it: whoever holds it goes on.
+func (d *drive) toldAll(c *consumerState) bool {
+	return c.Holds != "" && c.Holds == c.Offered && (c.Holds == labelOfSerials(d.st.wanted()) || c.Holds == labelOf(d.acceptSet()))
+}
+
+// sacrifice asks a person before a receiver is told to forget what the sender signs with, because nobody knows its value any more,
+// or nobody ever put it into the store.
+func (d *drive) sacrifice(todo []*consumerState) error {
+	run := d.st.Run
+	if d.emergency() || run.Sacrificed || d.reg.Policy.AllowOutage || run.NoOverlap {
+		return nil
+	}
+	what := ""
+	for _, serial := range d.st.wanted() {
+		if k := d.st.key(serial); k.Presented && d.value(serial).IsZero() {
+			what = "the store has lost the value of " + k.Key.String()
+		}
+	}
+	if run.Old == 0 && what == "" {
+		for _, c := range todo {
+			if b := d.reg.binding(c.Name); b != nil && c.Sent == 0 && d.acceptsStrangers(b) {
+				what = b.Name + " accepts a secret that is not in the store"
+			}
+		}
+	}
+	if what == "" {
+		return nil
+	}
+	problem := &Error{Evidence: what + ", and the sender may be signing with it", Action: "put it into the store, or answer with done: then deliveries are refused from the moment the receivers are told until the sender is"}
+	return &asking{problem, needSacrifice, []Verb{VerbDone, VerbRollBack}}
+}
+
+// acceptsStrangers reports whether a receiver shows a key that no record names.
+func (d *drive) acceptsStrangers(b *binding) bool {
+	if b.Observer == nil {
+		return false
+	}
+	instances, err := guarded(d.ctx, d.r.cfg.CallTimeout, b.Observer.Observe)
+	return err == nil && slices.ContainsFunc(instances, func(i Instance) bool {
+		return !i.Key.IsZero() && !slices.ContainsFunc(d.st.Keys, func(k *keyState) bool { return uses(i.Key, k.Key, false) })
+	})
 }
 
 // acceptSet is what every receiver has to accept, newest first: the journal decides, the store has the values.
@@ -87,7 +159,7 @@ func (d *drive) sworn(text string) error {
 	var needs []Need
 	for _, c := range d.st.Run.Consumers {
 		b := d.reg.binding(c.Name)
-		if b == nil || c.Verified == d.st.Run.Target || c.Sworn == c.Holds || d.r.accepts(d.ctx, b, d.value(d.st.Run.Target), c.AckedAt) != errBlind {
+		if b == nil || c.Sent == 0 || c.Verified == d.st.Run.Target || c.Sworn == c.Holds || d.r.accepts(d.ctx, b, d.value(d.st.Run.Target), c.AckedAt, false) != errBlind {
 			continue
 		}
 		needs = append(needs, d.personNeed("attest", c.Name, fmt.Sprintf("%s: "+text, c.Name, generationOf(d.st.key(d.st.Run.Target))), VerbAttest, VerbRollBack))
@@ -116,6 +188,9 @@ func (d *drive) drop() error {
 	run := d.st.Run
 	due := slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered })
 	if !due {
+		if err := d.deploy(run.Consumers, RoleCurrent); err != nil { // who did not do what it was told
+			return d.lateDrop(err)
+		}
 		return d.cleanSender()
 	}
 	if !run.irreversible(d.st) {
@@ -171,6 +246,10 @@ func (d *drive) endAtSender(k *keyState) error {
 		return o.Key.ID == k.Key.ID && o != k && o.live() && o.DeadAt.IsZero() // the id is the webhook's, whatever it signs with
 	})
 	if held {
+		return nil
+	}
+	if k.Issuer != "" && k.Issuer != d.reg.parts.Issuer {
+		d.note(slog.LevelWarn, k.Key.String()+" is accepted by nobody any more; end it at its sender, "+k.Issuer)
 		return nil
 	}
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })

@@ -30,15 +30,31 @@ func (d *drive) activate() error {
 		run.Activated, run.ActivatedAt = run.Target, latest(run.IssuedAt, run.BeganAt)
 		return nil
 	}
+	if !d.emergency() { // there the receivers were told at once, and the sender waits for none of them
+		if err := d.nobodyBehind(); err != nil {
+			return err
+		}
+	}
 	if err := d.read(); err != nil {
 		return err
 	}
-	key.Presented, key.Activating = true, time.Now().Add(d.r.settle(d.reg))
+	before := key.Activating
+	key.Presented, key.Activating = true, time.Now().Add(d.r.settle(d.reg)).Round(0)
+	run.Activated = 0
+	for _, c := range run.Consumers {
+		c.Quieted = 0
+	}
+	if run.SenderTold != run.Target {
+		run.SenderTold = 0
+	}
 	d.fresh = nil
 	if err := d.save(); err != nil {
 		return err
 	}
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return act.Activate(ctx, d.value(run.Target)) })
+	if err == nil || errors.Is(err, ErrManual) { // it has landed; a call before it may not have
+		key.Activating = before
+	}
 	if errors.Is(err, ErrManual) && run.SenderTold == run.Target {
 		err = nil // a person said that it is done
 	}
@@ -63,21 +79,32 @@ func (d *drive) matched() error {
 	if d.neverLeft() {
 		return nil
 	}
-	needs := d.unmatched()
-	if len(needs) > 0 && needs[0].Kind == NeedTime {
-		return &waiting{needs: needs}
+	if err := d.nobodyBehind(); err != nil {
+		return err
 	}
-	if len(needs) > 0 && d.ping() {
-		needs = d.unmatched()
+	landed := d.senderLanded()
+	if landed.After(time.Now()) {
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: landed, Text: "a call that makes the sender use another secret can still land"}}}
 	}
-	if len(needs) > 0 {
-		if d.senderStrayed() {
-			return to(PhaseActivate, "the sender still uses another secret")
-		}
+	if _, can := As[Activator](d.reg.Issuer); can && run.ActivatedAt.Before(landed) { // it may have landed after the answer
+		run.Activated, run.SenderTold = 0, 0
+		return to(PhaseActivate, "the sender may have heard of another secret later")
+	}
+	needs, err := d.unmatched()
+	if err == nil && len(needs) > 0 && d.ping() {
+		needs, err = d.unmatched()
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(needs) == 0:
+		d.emit(Event{Kind: EventProven, Text: "every receiver has verified a delivery that was signed with " + d.st.key(run.Target).Key.String()})
+		return nil
+	case d.senderStrayed():
+		return to(PhaseActivate, "the sender still uses another secret")
+	default:
 		return d.again(needs...)
 	}
-	d.emit(Event{Kind: EventProven, Text: "every receiver has verified a delivery that was signed with " + d.st.key(run.Target).Key.String()})
-	return nil
 }
 
 // ping has the sender deliver a test. It reports whether it was done.
@@ -94,16 +121,18 @@ func (d *drive) ping() bool {
 }
 
 // unmatched are the receivers that have not verified a delivery signed with the target since the sender was told.
-func (d *drive) unmatched() []Need {
+func (d *drive) unmatched() ([]Need, error) {
 	run := d.st.Run
-	d.readReceipts(d.look(run.Consumers, run.Target), func(c *consumerState, s sight) { d.rememberReceipts(c, s) })
-	landed := d.landed()
-	if landed.After(time.Now()) {
-		return []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: landed, Text: "a call that makes the sender use another secret can still land"}}
+	seen := d.look(run.Consumers, run.Target)
+	if err := d.relearn(seen); err != nil {
+		return nil, err
 	}
+	d.readReceipts(seen, func(c *consumerState, s sight) { d.rememberReceipts(c, s) })
+	landed := d.senderLanded()
 	var needs []Need
 	for _, c := range run.Consumers {
-		if d.reg.binding(c.Name) == nil || c.Matched == run.Target && !c.LastMatched.Before(landed) {
+		b := d.reg.binding(c.Name)
+		if b == nil || c.Matched == run.Target && !c.LastMatched.Before(landed) {
 			continue
 		}
 		n := Need{ID: d.needID("match/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": no delivery signed with the secret has arrived since the sender was told", Verbs: []Verb{VerbAttest, VerbExtend, VerbRollBack}}
@@ -111,17 +140,17 @@ func (d *drive) unmatched() []Need {
 			n.Text = c.Problem.text()
 			d.st.Problem = c.Problem
 		}
-		if b := d.reg.binding(c.Name); b.Usage == nil {
+		if b.Usage == nil {
 			n.Kind = NeedPerson
 			n.Text = fmt.Sprintf("%s: nothing tells which secret a delivery matched: look, and attest that one with generation %d was verified", c.Name, generationOf(d.st.key(run.Target)))
 		}
 		needs = append(needs, n)
 	}
-	return needs
+	return needs, nil
 }
 
-// landed is when no call can take effect any more that makes the sender sign with another key than the target.
-func (d *drive) landed() time.Time {
+// senderLanded is when no call can take effect any more that makes the sender sign with another key than the target.
+func (d *drive) senderLanded() time.Time {
 	var landed time.Time
 	for _, k := range d.st.Keys {
 		if k.Key.Serial != d.st.Run.Target {
@@ -140,8 +169,8 @@ func (d *drive) senderStrayed() bool {
 		return false
 	}
 	for _, c := range run.Consumers {
-		if c.Problem != nil && c.Problem.Diagnosis == SenderOnOldSecret {
-			run.Activated = 0
+		if !c.OldSince.IsZero() && time.Since(c.OldSince) >= d.reg.Policy.Patience {
+			run.Activated, c.OldSince = 0, time.Time{}
 			return true
 		}
 	}
@@ -153,12 +182,12 @@ func (d *drive) attest(n Need, a Answer, c *consumerState) {
 	run := d.st.Run
 	generation := generationOf(d.st.key(run.Target))
 	switch {
-	case strings.Contains(n.ID, "/match/"):
+	case strings.HasPrefix(n.what(), "match/"):
 		now := time.Now()
 		c.Matched, c.MatchedAt, c.LastMatched = run.Target, now, now
 		d.answered(a, fmt.Sprintf("%s has verified a delivery with generation %d", n.Name, generation))
-	case strings.Contains(n.ID, "/quiet/"):
-		c.Quieted = run.Target
+	case strings.HasPrefix(n.what(), "quiet/"):
+		c.Quieted, c.QuietedAt = run.Target, time.Now()
 		d.answered(a, fmt.Sprintf("%s gets no delivery any more but with generation %d", n.Name, generation))
 	default:
 		c.Sworn = c.Holds

@@ -73,7 +73,7 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 		return st.status(reg), nil
 	}
 	err = d.do(cmd)
-	return d.st.status(reg), err
+	return r.sooner(d.st.status(reg)), err
 }
 
 // drive is one Advance of one credential by the owner of its lease.
@@ -87,22 +87,24 @@ type drive struct {
 
 	savedFrom, savedTo time.Time // around the last save, by this machine's clock
 
-	home       string        // the installation's id
-	doc        Versions      // what the store holds
-	loaded     bool          // doc is as it was after the last write
-	recognised bool          // what the store held when this Advance began is ours
-	fresh      *facts        // what was observed in this Advance; nil after every effect on a presenter or a key
-	asked      []Need        // what the last Advance waited for
-	trouble0   *Error        // what was wrong at the end of the last Advance
-	rest       retry         // and when its step is to be tried again
-	verdict    *verdict      // a person's word on drift, for recognise
-	unwritten  bool          // doc was renumbered in memory: the store has to learn it
-	supplied   *Key          // a person's key, instead of a call of Issue
-	leaked     map[int64]Key // values that the caller of Emergency named
-	kills      *kills        // revocations of an emergency that are under way
-	alarm      *time.Timer   // sends the revocations if the successor takes too long
-	unkilled   []error       // those that failed in this Advance
-	unclear    []*asking     // attempts that an incident came upon, and of which only a person knows what they made
+	home       string               // the installation's id
+	doc        Versions             // what the store holds
+	loaded     bool                 // doc is as it was after the last write
+	recognised bool                 // what the store held when this Advance began is ours
+	fresh      *facts               // what was observed in this Advance; nil after every effect on a presenter or a key
+	asked      []Need               // what the last Advance waited for
+	trouble0   *Error               // what was wrong at the end of the last Advance
+	rest       retry                // and when its step is to be tried again
+	verdict    *verdict             // a person's word on drift, for recognise
+	called     map[string]time.Time // what Lands was before the calls of this Advance
+	unwritten  bool                 // doc was renumbered in memory: the store has to learn it
+	supplied   *Key                 // a person's key, instead of a call of Issue
+	leaked     map[int64]Key        // values that the caller of Emergency named
+	kills      *kills               // revocations of an emergency that are under way
+	alarm      *time.Timer          // sends the revocations if the successor takes too long
+	unkilled   []error              // those that failed in this Advance
+	tasks      []Need               // receivers that a person has to tell of what is compromised
+	unclear    []*asking            // attempts that an incident came upon, and of which only a person knows what they made
 }
 
 // do is one Advance from beginning to end. It leaves errLost to nobody: that somebody else drives is not an error.

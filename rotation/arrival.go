@@ -17,6 +17,12 @@ func (d *drive) obliged(in Incident) error {
 		return err
 	}
 	d.home = home
+	if d.reg.webhook { // what was told without a record can land later
+		for _, b := range d.reg.Bindings {
+			d.calling(b.Name, time.Now().Add(d.r.cfg.CallTimeout/10))
+		}
+		clear(d.called)
+	}
 	if d.st.attached(in.Reference) {
 		if len(in.Credentials) > 0 && !d.st.covers(Incident{Reference: in.Reference, Credentials: in.Credentials}) {
 			return &refusal{&Error{Credential: d.reg.Name, Evidence: "under " + in.Reference + " single keys were named so far, and what is alive now may be their successor", Action: "name the further keys by their ids"}}

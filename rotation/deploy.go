@@ -126,8 +126,8 @@ func (d *drive) overtaken() (again bool) {
 			continue
 		}
 		if time.Since(c.AckedAt) >= b.Lag+d.r.settle(d.reg) {
-			c.Acked, c.Done, c.Holds, c.DoneSet, again = 0, 0, "", "", true
-			c.Moves++
+			c.unlearn()
+			again = true
 		}
 	}
 	return again
@@ -137,10 +137,6 @@ func (d *drive) overtaken() (again bool) {
 // the promotion, which carries the same ID: where the consumer is stamped, the second does nothing.
 func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumerState {
 	run := d.st.Run
-	set := ""
-	if d.reg.webhook {
-		set = labelOf(d.acceptSet())
-	}
 	var todo []*consumerState
 	for _, c := range consumers {
 		if d.reg.binding(c.Name) == nil || run.untouched(c) {
@@ -149,7 +145,7 @@ func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumer
 		told := c.Acked == run.Target && c.Sent == run.Target && (c.Role == role || c.Role == RoleCurrent) ||
 			role == RolePending && c.CurrentOnly
 		if d.reg.webhook {
-			told = c.Acked == run.Target && c.Holds == set && c.Offered == set
+			told = d.toldAll(c)
 		}
 		if !told {
 			todo = append(todo, c)
@@ -162,6 +158,11 @@ func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumer
 func (d *drive) deploy(consumers []*consumerState, role Role) error {
 	run := d.st.Run
 	todo := d.pendingDeploy(consumers, role)
+	if d.reg.webhook && len(todo) > 0 {
+		if err := d.sacrifice(todo); err != nil {
+			return err
+		}
+	}
 	wave := d.reg.Policy.Parallel
 	if d.emergency() || run.NoOverlap || d.deadlineNear() {
 		wave = max(len(todo), 1)
@@ -171,6 +172,7 @@ func (d *drive) deploy(consumers []*consumerState, role Role) error {
 			c.Sent = run.Target
 			if d.reg.webhook {
 				c.Offered = labelOf(d.acceptSet())
+				d.calling(c.Name, time.Now())
 			}
 		}
 		d.st.key(run.Target).Presented = d.st.key(run.Target).Presented || !d.reg.webhook
@@ -230,6 +232,7 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 	var failed *multierror.Error
 	for i, c := range group {
 		err := results[i]
+		d.answeredBy(c.Name, err)
 		if errors.Is(err, ErrManual) && d.doneByHand(c) {
 			err = nil // a person said that it is done
 			c.Sworn = c.Offered
@@ -257,7 +260,9 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 	if len(needs) > 0 {
 		return d.slowly(needs)
 	}
-	run.Failing = time.Time{}
+	if !d.reg.webhook { // what counts is whether they accept it
+		run.Failing = time.Time{}
+	}
 	return nil
 }
 

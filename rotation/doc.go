@@ -15,6 +15,10 @@
 // it into the store before (store.Seed): a key that was never there is in no record, and nothing ends it. Inspect tells of it
 // beforehand, and the event that begins such a rotation has the level Warn.
 //
+// A webhook's signing secret ([WebhookSecret]) is the mirror of every other credential: its provider presents, and its consumers
+// accept. The same engine drives it, in an order of its own: every receiver accepts the new secret before the sender signs with
+// it, and forgets the old one when no delivery has needed it for as long as the sender may repeat one.
+//
 // Only Run and Wait sleep. Every other method does what can be done now and returns: a rotation is usually far from its
 // end when Rotate returns, and Status.Next says when the next step is possible. Whoever calls Advance, Sweep, Wait or Run
 // then, in this process or another one, carries it on from the Journal.

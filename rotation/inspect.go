@@ -141,7 +141,7 @@ func (i *inspection) store() error {
 func (i *inspection) receivers(key Key) error {
 	var errs []error
 	for _, b := range i.reg.Bindings {
-		switch err := i.r.accepts(i.ctx, &b, key, time.Time{}); {
+		switch err := i.r.accepts(i.ctx, &b, key, time.Time{}, false); {
 		case err == nil || err == errBlind:
 		case errors.Is(err, ErrRejected) || errors.Is(err, errMixed):
 			e := notAccepting(b.Name, err)

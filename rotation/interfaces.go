@@ -76,8 +76,9 @@ type DeployRequest struct {
 //
 //	V1  nil: accepted. ErrRejected: refused, as a definite answer. Everything else: not known.
 //	V2  Asking changes nothing and is safe to repeat.
-//	V3  The binding's Verifier of a WebhookSecret says whether the receiver accepts what is signed with key, all its
-//	    processes alike; the credential's makes the sender deliver a test, and what it was signed with the receivers tell.
+//
+// Of a WebhookSecret the binding's Verifier says whether the receiver accepts what is signed with key, all its processes alike; the
+// credential's makes the sender deliver a test, and what that was signed with the receivers tell.
 type Verifier interface {
 	Verify(ctx context.Context, key Key) error
 }

@@ -25,7 +25,7 @@ func (d *drive) mint(a *attempt) error {
 			req.Chosen = chosen
 		}
 	}
-	a.Manual = false
+	a.Manual, a.Handed = false, a.Chosen
 	if err := d.read(); err != nil { // the write of the answer compares with what is read now
 		return err
 	}

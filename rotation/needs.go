@@ -37,6 +37,15 @@ func (d *drive) keyNeed(what string, k *keyState, text string, verbs ...Verb) Ne
 	return d.personNeed(fmt.Sprintf("%s/%d", what, k.Key.Serial), "", text, verbs...)
 }
 
+// what is a need's ID without the rotation that it belongs to.
+func (n Need) what() string {
+	_, what, found := strings.Cut(n.ID, "/")
+	if !found {
+		return n.ID
+	}
+	return what
+}
+
 // about finds the key that a keyNeed is about.
 func (st *state) about(n Need) *keyState {
 	serial, err := strconv.ParseInt(n.ID[strings.LastIndex(n.ID, "/")+1:], 10, 64)
@@ -56,10 +65,11 @@ func (d *drive) again(needs ...Need) error { return &waiting{needs: needs, again
 
 // The needs of troubles that a person ends.
 const (
-	needScopes   = "scopes"   // the new key may do less than the old one
-	needAttempts = "attempts" // new keys in a row were of no use
-	needLost     = "lost/"    // what became of an attempt, by its number
-	needRefused  = "refused"  // a key that the provider lists is refused, and so is every other one
+	needScopes    = "scopes"    // the new key may do less than the old one
+	needAttempts  = "attempts"  // new keys in a row were of no use
+	needLost      = "lost/"     // what became of an attempt, by its number
+	needSacrifice = "sacrifice" // a receiver would forget what the sender signs with
+	needRefused   = "refused"   // a key that the provider lists is refused, and so is every other one
 )
 
 // answers are the verbs that a hold admits.

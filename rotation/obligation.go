@@ -185,6 +185,9 @@ func (d *drive) byHand() {
 	for _, a := range d.unclear {
 		d.askOnce(d.askNeed(a))
 	}
+	for _, n := range d.tasks {
+		d.askOnce(n)
+	}
 	for _, victim := range d.st.victims() {
 		if !victim.compromised() || !victim.DeadAt.IsZero() {
 			continue
@@ -231,6 +234,9 @@ func (d *drive) proveDeaths() {
 		case isDead:
 			d.buried(victim, how)
 		case isAlive:
+			if d.reg.webhook {
+				d.unforget(victim)
+			}
 			victim.Answered = false
 			victim.Retry = d.backoff(victim.Retry, nil)
 		}

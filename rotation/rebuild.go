@@ -107,6 +107,9 @@ func (d *drive) takeStored(before []*keyState) (map[Role]*keyState, []*keyState)
 			ks.Condemned, ks.Incidents = true, []string{cmp.Or(d.doc.Metadata["incident_reference"], "unknown")}
 		case ks.compromised():
 		case stored.Role == RoleRetiring:
+			if d.reg.webhook { // the receivers were being told to forget it
+				ks.Condemned, ks.RevokedAt = true, time.Now()
+			}
 			d.owe(ks, &Error{Evidence: "found in the store when its record was rebuilt"})
 		default:
 			byRole[stored.Role] = ks

@@ -68,7 +68,7 @@ func (d *drive) readReceipts(seen map[string]sight, then func(*consumerState, si
 					break
 				}
 				if err != nil {
-					s.ReceiptErr = err
+					s.Receipts, s.ReceiptErr = nil, err
 					break
 				}
 				s.Receipts[k.Key.Serial] = &u
@@ -102,10 +102,22 @@ func (d *drive) rememberReceipts(c *consumerState, s sight) {
 		}
 		c.LastMatched = latest(c.LastMatched, u.LastUsed)
 	}
+	old := false
 	for _, victim := range d.st.victims() {
-		if v := s.Receipts[victim.Key.Serial]; v != nil && d.stillSigns(v, u) {
+		v := s.Receipts[victim.Key.Serial]
+		if v == nil || !d.stillSigns(v, u) {
+			continue
+		}
+		if old = true; c.OldSince.IsZero() {
+			c.OldSince = time.Now()
+		}
+		// A delivery that is repeated is no news of the sender.
+		if c.Matched != run.Target || time.Since(c.OldSince) >= d.reg.Policy.Patience {
 			c.Problem = senderOnOld(c.Name, victim.Key, v)
 		}
+	}
+	if !old {
+		c.OldSince = time.Time{}
 	}
 }
 
@@ -150,6 +162,11 @@ func webhookGate(reg *registration, st *state, victim *keyState, f *facts, skew 
 	for _, c := range run.Consumers {
 		lacks = append(lacks, receiverGate(reg, run, victim, c, f, dead)...)
 	}
+	for name, until := range st.Lands {
+		if until.After(f.At) && reg.binding(name) != nil {
+			lacks = append(lacks, missing{Kind: NeedTime, ID: "landing", Until: until, Text: "a call that tells " + name + " what to accept can still land"})
+		}
+	}
 	if victim.Activating.After(f.At) {
 		lacks = append(lacks, missing{Kind: NeedTime, ID: "settle", Until: victim.Activating, Text: "a call that makes the sender use the other secret can still land"})
 	}
@@ -172,16 +189,20 @@ func receiverGate(reg *registration, run *run, victim *keyState, c *consumerStat
 		return []missing{lack(NeedConsumer, "verify", "it is not seen accepting the secret that stays", VerbRollBack)}
 	case dead:
 		return nil
+	case s.Receipts == nil && c.Quieted == run.Target:
+		return nil
 	case s.ReceiptErr != nil:
 		return []missing{lack(NeedConsumer, "quiet", "it does not tell which secret its deliveries match", VerbAttest, VerbRollBack)}
-	case s.Receipts == nil && c.Quieted != run.Target:
+	case s.Receipts == nil:
 		return []missing{lack(NeedPerson, "quiet", fmt.Sprintf("nothing tells which secret its deliveries match: look, and attest that none has needed %s for %v", victim.Key, reg.Policy.Quiet), VerbAttest, VerbExtend, VerbRollBack)}
-	case s.Receipts == nil || c.Quieted == run.Target:
-		return nil
 	}
 	u := s.Receipts[victim.Key.Serial]
+	if c.Quieted == run.Target && !u.LastUsed.After(c.QuietedAt) { // what is seen later outweighs the word
+		return nil
+	}
 	_, moved := run.lastMove(reg)
-	start := latest(latest(moved, u.Since), u.LastUsed) // a restarted counter has seen nothing before
+	moved = latest(moved, latest(run.ActivatedAt, victim.Activating).Add(reg.Traits.Propagation)) // until then it may have made another one
+	start := latest(latest(moved, u.Since), u.LastUsed)                                           // a restarted counter has seen nothing before
 	end := start.Add(reg.Policy.Quiet)
 	if !u.AsOf.Before(end) {
 		last := latest(latest(run.ActivatedAt, victim.Activating), latest(u.Since, u.LastUsed))

@@ -23,6 +23,7 @@ var errBlind = recorded("nothing sees what it accepts")
 // do, or in some places only. Where nothing can look a person's word counts.
 func (d *drive) received(key Key) error {
 	answers := make([]error, len(d.reg.Bindings))
+	shared := d.shared(key)
 	var g errgroup.Group
 	g.SetLimit(readers)
 	if d.emergency() {
@@ -33,9 +34,16 @@ func (d *drive) received(key Key) error {
 		if run := d.st.Run; run != nil && run.consumer(b.Name) != nil {
 			c := run.consumer(b.Name)
 			since, word = c.AckedAt, c.word(key)
+			switch { // it is where it was when the rotation began
+			case c.Sent != 0:
+			case key.Serial == run.New && run.New != 0:
+				word = refused
+			case key.Serial == run.Old && run.Old != 0:
+				word = accepted
+			}
 		}
 		g.Go(func() error {
-			if answers[i] = d.r.accepts(d.ctx, b, key, since); answers[i] == errBlind {
+			if answers[i] = d.r.accepts(d.ctx, b, key, since, shared); answers[i] == errBlind {
 				answers[i] = word
 			}
 			return nil
@@ -95,10 +103,10 @@ func together(bindings []binding, answers []error) error {
 }
 
 // accepts asks one receiver, as of a time: by a delivery that is signed for it, and by what its processes say. Where both can
-// be had they have to agree.
-func (r *Rotator) accepts(ctx context.Context, b *binding, key Key, since time.Time) error {
+// be had they have to agree. An id that other keys have too tells nothing.
+func (r *Rotator) accepts(ctx context.Context, b *binding, key Key, since time.Time, shared bool) error {
 	var answers []error
-	if b.Verifier != nil {
+	if b.Verifier != nil && !key.Secret.IsZero() {
 		err := guard(ctx, r.cfg.CallTimeout, func(ctx context.Context) error { return b.Verifier.Verify(ctx, key) })
 		if !unsupported(err) {
 			answers = append(answers, err)
@@ -112,7 +120,7 @@ func (r *Rotator) accepts(ctx context.Context, b *binding, key Key, since time.T
 		case err != nil:
 			answers = append(answers, err)
 		default:
-			answers = append(answers, seenAccepting(instances, key, window{since, asked, r.cfg.ClockSkew}))
+			answers = append(answers, seenAccepting(instances, key, window{since, asked, r.cfg.ClockSkew}, shared))
 		}
 	}
 	answer := error(errBlind)
@@ -130,7 +138,7 @@ func (r *Rotator) accepts(ctx context.Context, b *binding, key Key, since time.T
 }
 
 // seenAccepting reads what the processes of a receiver say: each shows one instance for each key that it accepts.
-func seenAccepting(instances []Instance, key Key, w window) error {
+func seenAccepting(instances []Instance, key Key, w window, shared bool) error {
 	now := time.Now()
 	takes := map[string]bool{}
 	for _, i := range instances {
@@ -141,7 +149,7 @@ func seenAccepting(instances []Instance, key Key, w window) error {
 		if !w.fresh(at, now) {
 			return &Error{Evidence: i.Name + " was last seen before it was told"}
 		}
-		takes[i.Name] = takes[i.Name] || uses(i.Key, key, false)
+		takes[i.Name] = takes[i.Name] || uses(i.Key, key, shared)
 	}
 	with, without := 0, 0
 	for _, yes := range takes {
@@ -163,17 +171,24 @@ func seenAccepting(instances []Instance, key Key, w window) error {
 	}
 }
 
-// forgotten looks for the proof that a secret is dead: every receiver refuses it, and accepts the live one.
+// forgotten looks for the proof that a secret is dead: every receiver refuses it, and accepts the live one, when nothing can change
+// that any more.
 func (d *drive) forgotten(k *keyState) (deathVerdict, string) {
 	key := d.whole(k)
-	if key.Secret.IsZero() {
-		return isUnprovable, "its value is not known"
+	lost := key.Secret.IsZero()
+	if never := !k.Stored && !k.Lost && !k.Unseen && k.Leaked == ""; lost && never && k.Answered {
+		return isDead, "ended at the sender, and no receiver was ever given it"
+	}
+	if at := d.landed(); at.After(time.Now()) {
+		return isUnknown, "a call that tells a receiver what to accept can still land"
 	}
 	switch err := d.proof(key, d.reg.Policy.Proofs); {
 	case err == nil:
 		return isAlive, "every receiver accepts it"
 	case errors.Is(err, errMixed):
 		return isAlive, publicText(err)
+	case lost && !errors.Is(err, ErrRejected):
+		return isUnprovable, "its value is not known"
 	case !errors.Is(err, ErrRejected):
 		return isUnknown, publicText(err)
 	}
@@ -189,7 +204,7 @@ func (d *drive) forgotten(k *keyState) (deathVerdict, string) {
 
 // seeReceiver asks one receiver how it takes the target.
 func (d *drive) seeReceiver(b *binding, c *consumerState, key Key) sight {
-	err := d.r.accepts(d.ctx, b, key, c.AckedAt)
+	err := d.r.accepts(d.ctx, b, key, c.AckedAt, d.shared(key))
 	if err == errBlind {
 		return sight{Blind: true}
 	}
@@ -198,9 +213,17 @@ func (d *drive) seeReceiver(b *binding, c *consumerState, key Key) sight {
 
 // labelOf names a set of keys.
 func labelOf(keys []Key) string {
-	var serials []string
+	var serials []int64
 	for _, k := range keys {
-		serials = append(serials, serialText(k.Serial))
+		serials = append(serials, k.Serial)
+	}
+	return labelOfSerials(serials)
+}
+
+func labelOfSerials(set []int64) string {
+	var serials []string
+	for _, serial := range set {
+		serials = append(serials, serialText(serial))
 	}
 	if len(serials) == 0 {
 		return "none"

@@ -145,14 +145,14 @@ func (d *drive) resolve(n Need, a Answer) error {
 		run.forget(n.Name)
 		d.answered(a, n.Name+" is gone")
 	case VerbAttest:
-		if strings.HasSuffix(n.ID, "/quiet") {
+		if n.what() == "quiet" {
 			for _, k := range d.st.victims() {
 				k.UsageSeen = false
 				d.answered(a, k.Key.String()+" is not used any more")
 			}
 			return nil
 		}
-		if strings.HasSuffix(n.ID, "/"+needScopes) {
+		if n.what() == needScopes {
 			run.ScopesFine = d.r.actor(d.ctx)
 			d.answered(a, "the scopes of the new key are meant")
 			return nil
@@ -189,16 +189,18 @@ func (d *drive) done(n Need) {
 		if c := run.consumer(n.Name); c != nil {
 			c.Done, c.DoneSet = run.Target, c.Offered
 		}
-	case strings.Contains(n.ID, "/revoke/"):
+	case strings.HasPrefix(n.what(), "revoke/"):
 		if k := d.st.about(n); k != nil {
 			k.Manual, k.RevokedAt, k.Answered = "", time.Now(), true
 			run.RevokedAt = earliest(run.RevokedAt, k.RevokedAt)
 		}
-	case strings.HasSuffix(n.ID, "/activate"):
+	case n.what() == needSacrifice:
+		run.Sacrificed = true
+	case n.what() == "activate":
 		run.SenderTold = run.Target
-	case strings.HasSuffix(n.ID, "/"+needRefused):
+	case n.what() == needRefused:
 		run.GivenUp = run.Target
-	case strings.HasSuffix(n.ID, "/"+needAttempts):
+	case n.what() == needAttempts:
 		run.Forgiven = run.wasted() + run.Forgiven
 	}
 }
@@ -206,7 +208,7 @@ func (d *drive) done(n Need) {
 // settledBy takes a person's word on what became of a lost answer, or that a compromised key is dead.
 func (d *drive) settledBy(n Need, a Answer) error {
 	run := d.st.Run
-	if k := d.st.about(n); strings.Contains(n.ID, "/dead/") && k != nil {
+	if k := d.st.about(n); strings.HasPrefix(n.what(), "dead/") && k != nil {
 		d.buried(k, "settled by "+d.r.actor(d.ctx))
 		d.answered(a, k.Key.String()+" is dead")
 		return nil

@@ -113,7 +113,7 @@ func (d *drive) untouchable(k *keyState) *Error {
 		return &Error{Diagnosis: UnknownKey, Evidence: "no record of this library says that it is ours", Action: "end it at the provider, and answer with settle"}
 	case k.Key.ID == "" && !k.compromised() && !d.reg.webhook:
 		return &Error{Evidence: "its id at the provider is not known", Action: "end it at the provider, and answer with settle"}
-	case k.Issuer != d.reg.parts.Issuer:
+	case k.Issuer != d.reg.parts.Issuer && !d.reg.webhook:
 		return &Error{Diagnosis: PartsChanged, Evidence: "it was made by another issuer: " + k.Issuer, Action: "end it there, and answer with settle"}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -77,6 +76,14 @@ func (a *attempt) accused() bool { return a.Fate == fateOpen && a.Incident != ""
 // settleChosen asks the provider whether it has the value that was chosen here.
 func (d *drive) settleChosen(a *attempt) error {
 	v := d.value(a.Serial)
+	if v.IsZero() && !a.Handed && d.reg.webhook { // it never left the process that chose it
+		d.st.Run.absent(a)
+		d.st.drop(a.Serial)
+		if d.st.Run.Target == a.Serial {
+			d.st.Run.Target = 0
+		}
+		return nil
+	}
 	if v.IsZero() {
 		d.condemnAttempt(a, d.st.key(a.Serial).Key)
 		return nil
@@ -107,7 +114,7 @@ func (d *drive) ambiguous(a *attempt, why string) error {
 // lostOne finds the attempt that a need asks about.
 func (r *run) lostOne(needID string) *attempt {
 	i := slices.IndexFunc(r.Attempts, func(a *attempt) bool {
-		return a.Fate == fateOpen && strings.HasSuffix(needID, "/"+needLost+strconv.Itoa(a.N))
+		return a.Fate == fateOpen && Need{ID: needID}.what() == needLost+strconv.Itoa(a.N)
 	})
 	if i < 0 {
 		return nil

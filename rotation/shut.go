@@ -4,7 +4,9 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -26,15 +28,29 @@ func (d *drive) shutOut() {
 	if !due {
 		return
 	}
-	_ = d.read() // a store that does not answer keeps nothing alive: what is not known is not accepted
-	run, set := d.st.Run, d.acceptSet()
+	known := d.read() == nil // a store that does not answer keeps nothing alive: what is not known is not accepted
+	run, now := d.st.Run, time.Now()
+	may := run.mayRevoke(d.st, d.reg.Traits, now)
+	if may && d.alarm != nil {
+		d.alarm.Stop()
+		d.fold() // what it has sent is older than what is sent now
+	}
+	if may && known { // receivers that follow the store can be told of nothing else
+		_ = d.project(nil) // the steps meet the trouble again
+	}
 	var reqs []DeployRequest
 	for _, c := range run.Consumers {
-		if d.reg.binding(c.Name) != nil && c.Holds != labelOf(set) {
-			reqs = append(reqs, d.request(c, d.value(run.Target), RoleCurrent))
+		if d.reg.binding(c.Name) == nil || d.goodEnough(c) {
+			continue
+		}
+		reqs = append(reqs, d.request(c, d.value(run.Target), RoleCurrent))
+		if may {
+			d.calling(c.Name, now)
+		} else {
+			d.calling(c.Name, run.IssueBy)
 		}
 	}
-	if !run.mayRevoke(d.st, d.reg.Traits, time.Now()) {
+	if !may {
 		if d.alarm == nil {
 			d.alarm = time.AfterFunc(time.Until(run.IssueBy), func() { d.sendShut(reqs) })
 		}
@@ -44,6 +60,22 @@ func (d *drive) shutOut() {
 	if run.RevokeFirst {
 		d.fold()
 	}
+}
+
+// goodEnough reports whether a receiver holds nothing that is compromised, and everything that it should as far as that is known.
+func (d *drive) goodEnough(c *consumerState) bool {
+	if d.toldAll(c) {
+		return true
+	}
+	if c.Holds == "" || c.Holds != c.Offered || c.Holds == labelOf(nil) {
+		return false
+	}
+	for _, k := range d.st.Keys {
+		if k.compromised() && c.holds(k.Key.Serial) {
+			return false
+		}
+	}
+	return len(d.acceptSet()) == 0 // the store does not answer: what it holds is better than nothing
 }
 
 // sendShut tells receivers, each the same once in an Advance.
@@ -81,15 +113,22 @@ func (d *drive) foldShut(results []killed) {
 		if c == nil {
 			continue
 		}
-		c.Sent, c.Offered = run.Target, res.set
-		if res.err != nil {
+		d.answeredBy(c.Name, res.err)
+		c.Sent, c.Offered = cmp.Or(run.Target, run.Old, c.Sent), res.set
+		switch byHand := errors.Is(res.err, ErrManual); {
+		case byHand && !d.doneByHand(c):
+			d.tasks = append(d.tasks, d.personNeed("drop", c.Name, c.Name+": "+publicText(res.err), VerbDone))
+		case byHand:
+			c.Sworn = res.set
+			fallthrough
+		case res.err == nil:
+			c.Holds, c.Acked, c.AckedAt, c.Role = res.set, run.Target, time.Now(), RoleCurrent
+		default:
 			failed = multierror.Append(failed, res.err)
-			continue
 		}
-		c.Holds, c.Acked, c.AckedAt, c.Role = res.set, run.Target, time.Now(), RoleCurrent
 	}
 	told := !slices.ContainsFunc(run.Consumers, func(c *consumerState) bool {
-		return d.reg.binding(c.Name) != nil && c.Holds != labelOf(d.acceptSet())
+		return d.reg.binding(c.Name) != nil && !d.goodEnough(c)
 	})
 	for _, victim := range d.st.victims() {
 		if !victim.compromised() || !victim.DeadAt.IsZero() || len(results) == 0 && !told {
@@ -101,7 +140,7 @@ func (d *drive) foldShut(results []killed) {
 		switch err := failed.ErrorOrNil(); {
 		case told && !victim.Answered:
 			_ = d.revoked(victim, time.Now(), nil) // which has no error of its own
-		case err != nil:
+		case !told:
 			victim.Retry = d.backoff(victim.Retry, err)
 		}
 	}
@@ -113,25 +152,54 @@ func (d *drive) foldShut(results []killed) {
 	}
 }
 
-// allTold makes sure, before anything is proven, that a receiver which was added late knows what to accept, and that a person has
-// looked at those that nothing else can look into.
+// allTold makes sure, before anything is proven, that a receiver which was added late knows what to accept, that no call is under
+// way, and that a person has looked at the receivers that nothing else can look into.
 func (d *drive) allTold() error {
-	var added []*consumerState
-	for _, c := range d.st.Run.Consumers {
-		if c.Sent == 0 || d.emergency() {
-			added = append(added, c)
-		}
-	}
+	run := d.st.Run
 	if err := d.read(); err != nil {
 		return err
 	}
-	if d.neverLeft() {
-		added = nil
+	var added []*consumerState
+	for _, c := range run.Consumers {
+		if (c.Sent == 0 || d.emergency()) && !d.neverLeft() {
+			added = append(added, c)
+		}
 	}
 	if err := d.deploy(added, RoleCurrent); err != nil {
 		return err
 	}
-	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no older one")
+	if needs := d.landing(); len(needs) > 0 {
+		return &waiting{needs: needs}
+	}
+	if err := d.relearn(d.look(run.Consumers, run.Target)); err != nil {
+		return err
+	}
+	for _, c := range run.Consumers {
+		b := d.reg.binding(c.Name)
+		if b != nil && c.AckedAt.Add(b.Lag).After(time.Now()) && !d.emergency() {
+			return &waiting{needs: []Need{{ID: d.needID("lag/" + c.Name), Kind: NeedTime, Name: c.Name, Until: c.AckedAt.Add(b.Lag), Text: c.Name + ": it may go on accepting the other secret until its lag has passed"}}}
+		}
+	}
+	if err := d.stillAccepted(); err != nil {
+		return err
+	}
+	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no other")
+}
+
+// stillAccepted has receivers told again, as long as patience lasts, that go on accepting what they were told to forget.
+func (d *drive) stillAccepted() error {
+	run := d.st.Run
+	if d.emergency() || time.Since(run.RevokedAt) >= d.reg.Policy.Patience {
+		return nil
+	}
+	again := false
+	for _, victim := range d.st.victims() {
+		again = again || victim.DeadAt.IsZero() && d.unforget(victim)
+	}
+	if again {
+		return to(PhaseDrop, "a receiver accepts what it was told to forget")
+	}
+	return nil
 }
 
 // cleanSender ends what the provider still holds of secrets that no receiver is to accept any more. It is tried as long as patience
@@ -156,7 +224,7 @@ func (d *drive) cleanSender() error {
 	return nil
 }
 
-// shut has every receiver forget a debt.
+// shut has the receivers forget a debt: those that were not told, or do not do what they were told.
 func (d *drive) shut(k *keyState) error {
 	if err := d.read(); err != nil {
 		return err
@@ -168,21 +236,46 @@ func (d *drive) shut(k *keyState) error {
 		k.RevokedAt = time.Now()
 	}
 	set := d.acceptSet()
-	errs := make([]error, len(d.reg.Bindings))
-	var g errgroup.Group
-	for i, b := range d.reg.Bindings {
-		req := DeployRequest{
-			ID:         fmt.Sprintf("%s/without-%d/%s/%s/%d", d.home, k.Key.Serial, b.Name, labelOf(set), k.Retry.Failures),
-			Credential: d.reg.Name, Consumer: b.Name, Key: d.living(), Role: RoleCurrent, Accept: set,
+	if len(set) < len(d.st.wanted()) {
+		return &Error{Evidence: "the store has lost a value that the receivers need"}
+	}
+	var reqs []DeployRequest
+	for i := range d.reg.Bindings {
+		b := &d.reg.Bindings[i]
+		err := d.r.accepts(d.ctx, b, d.whole(k), time.Time{}, d.shared(k.Key))
+		told := slices.Contains(k.Told, b.Name)
+		if errors.Is(err, ErrRejected) || told && err != nil && !errors.Is(err, errMixed) {
+			continue
 		}
+		id := fmt.Sprintf("%s/without-%d/%s/%s", d.home, k.Key.Serial, b.Name, labelOf(set))
+		if told {
+			id += fmt.Sprintf("/%d", k.Retry.Failures)
+		}
+		d.calling(b.Name, time.Now())
+		reqs = append(reqs, DeployRequest{ID: id, Credential: d.reg.Name, Consumer: b.Name, Key: d.living(), Role: RoleCurrent, Accept: set})
+	}
+	if err := d.save(); err != nil {
+		return err
+	}
+	errs := make([]error, len(reqs))
+	var g errgroup.Group
+	for i, req := range reqs {
 		g.Go(func() error {
 			errs[i] = d.r.tell(d.ctx, d.reg, req)
 			return nil
 		})
 	}
 	_ = g.Wait() // errs holds them
+	for i, req := range reqs {
+		if d.answeredBy(req.Consumer, errs[i]); errs[i] == nil && !slices.Contains(k.Told, req.Consumer) {
+			k.Told = append(k.Told, req.Consumer)
+		}
+	}
 	if err := multierror.Append(nil, errs...).ErrorOrNil(); err != nil {
 		return err
+	}
+	if k.Answered {
+		return nil
 	}
 	if err := d.endAtSender(k); err != nil {
 		return err

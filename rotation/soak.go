@@ -52,6 +52,9 @@ func (d *drive) passGate() error {
 		return err
 	}
 	if d.reg.webhook {
+		if err := d.relearn(f.Consumers); err != nil {
+			return err
+		}
 		if f, err = d.freshMatch(f); err != nil {
 			return err
 		}

@@ -15,30 +15,31 @@ const schema = 1
 
 // state is what the journal keeps of one credential. It decides every role; it never holds a secret.
 type state struct {
-	Schema         int         `json:"schema"`
-	Epoch          int64       `json:"epoch"`           // one more at each taking of the lease
-	WriteID        string      `json:"write_id"`        // of this save: tells a lost answer from a lost race
-	Lease          *lease      `json:"lease,omitzero"`  // nil: nobody drives
-	Settle         time.Time   `json:"settle,omitzero"` // calls of a former owner can land until then
-	LastGeneration int         `json:"last_generation,omitzero"`
-	LastSerial     int64       `json:"last_serial,omitzero"` // given to a key
-	Current        int64       `json:"current,omitzero"`     // the key that readers of the store are to see
-	Claimed        bool        `json:"claimed,omitzero"`     // the store bears our stamp
-	Behind         bool        `json:"behind,omitzero"`      // the store was seen to be newer; epochs catch up, what was lost does not
-	Writing        bool        `json:"writing,omitzero"`     // a write to the store was intended; it may have happened
-	StoreEpoch     int64       `json:"store_epoch,omitzero"` // of the last write to the store that is known to have happened
-	Keys           []*keyState `json:"keys,omitzero"`        // every key that is not proven dead
-	Run            *run        `json:"run,omitzero"`         // the open rotation
-	Ended          []ended     `json:"ended,omitzero"`       // oldest first
-	Triggers       []string    `json:"triggers,omitzero"`    // of the last ones that ended
-	Hold           *hold       `json:"hold,omitzero"`        // see Rotator.Hold
-	Needs          []Need      `json:"needs,omitzero"`       // as of the last Advance
-	Problem        *Error      `json:"problem,omitzero"`     // as of the last Advance
-	NotBefore      time.Time   `json:"not_before,omitzero"`  // the schedule begins no rotation before
-	Look           time.Time   `json:"look,omitzero"`        // at the open rotation, next
-	Cause          string      `json:"cause,omitzero"`       // of the last trouble that was told
-	Retry          retry       `json:"retry,omitzero"`       // of what failed in the last Advance
-	Outbox         outbox      `json:"outbox,omitzero"`      // events that a sink has not taken yet
+	Schema         int                  `json:"schema"`
+	Epoch          int64                `json:"epoch"`           // one more at each taking of the lease
+	WriteID        string               `json:"write_id"`        // of this save: tells a lost answer from a lost race
+	Lease          *lease               `json:"lease,omitzero"`  // nil: nobody drives
+	Settle         time.Time            `json:"settle,omitzero"` // calls of a former owner can land until then
+	LastGeneration int                  `json:"last_generation,omitzero"`
+	LastSerial     int64                `json:"last_serial,omitzero"` // given to a key
+	Current        int64                `json:"current,omitzero"`     // the key that readers of the store are to see
+	Claimed        bool                 `json:"claimed,omitzero"`     // the store bears our stamp
+	Behind         bool                 `json:"behind,omitzero"`      // the store was seen to be newer; epochs catch up, what was lost does not
+	Writing        bool                 `json:"writing,omitzero"`     // a write to the store was intended; it may have happened
+	StoreEpoch     int64                `json:"store_epoch,omitzero"` // of the last write to the store that is known to have happened
+	Keys           []*keyState          `json:"keys,omitzero"`        // every key that is not proven dead
+	Run            *run                 `json:"run,omitzero"`         // the open rotation
+	Ended          []ended              `json:"ended,omitzero"`       // oldest first
+	Triggers       []string             `json:"triggers,omitzero"`    // of the last ones that ended
+	Hold           *hold                `json:"hold,omitzero"`        // see Rotator.Hold
+	Needs          []Need               `json:"needs,omitzero"`       // as of the last Advance
+	Problem        *Error               `json:"problem,omitzero"`     // as of the last Advance
+	NotBefore      time.Time            `json:"not_before,omitzero"`  // the schedule begins no rotation before
+	Look           time.Time            `json:"look,omitzero"`        // at the open rotation, next
+	Cause          string               `json:"cause,omitzero"`       // of the last trouble that was told
+	Retry          retry                `json:"retry,omitzero"`       // of what failed in the last Advance
+	Outbox         outbox               `json:"outbox,omitzero"`      // events that a sink has not taken yet
+	Lands          map[string]time.Time `json:"lands,omitzero"`       // of receivers of a webhook: until then a call that was not answered can change what they accept
 }
 
 // lease is the right to drive one credential.
@@ -56,6 +57,7 @@ type keyState struct {
 	Named       string    `json:"named,omitzero"`        // why it is ours to kill: an attempt, the owner, an incident; empty: it is not
 	Unseen      bool      `json:"unseen,omitzero"`       // a caller named its id, which nothing else has shown so far
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
+	Lost        bool      `json:"lost,omitzero"`         // the store had its value, and has lost it
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
@@ -74,6 +76,7 @@ type keyState struct {
 	Answered    bool      `json:"answered,omitzero"`   // a revocation was answered with success
 	DeadAt      time.Time `json:"dead_at,omitzero"`    // proven
 	Cleaned     bool      `json:"cleaned,omitzero"`    // webhook: what the sender held of it was ended after an emergency
+	Told        []string  `json:"told,omitzero"`       // webhook: receivers that were told to forget this debt
 	Proof       string    `json:"proof,omitzero"`      // of its death
 	Manual      string    `json:"manual,omitzero"`     // what a person has to do to end it
 	DebtSince   time.Time `json:"debt_since,omitzero"`
@@ -107,6 +110,7 @@ type run struct {
 	Activated   int64            `json:"activated,omitzero"`   // webhook: the sender was told to sign with it, and has answered
 	ActivatedAt time.Time        `json:"activated_at,omitzero"`
 	SenderTold  int64            `json:"sender_told,omitzero"` // webhook: a person says that the sender signs with it
+	Sacrificed  bool             `json:"sacrificed,omitzero"`  // webhook: a person says that deliveries may be refused for want of a secret
 	Extend      time.Time        `json:"extend,omitzero"`
 	IssueTried  bool             `json:"issue_tried,omitzero"`  // emergency: the successor was tried once
 	IssueBy     time.Time        `json:"issue_by,omitzero"`     // emergency: then the key is revoked, successor or not
@@ -137,6 +141,7 @@ type attempt struct {
 	Before   []string    `json:"before,omitzero"` // ids listed before the call
 	Listed   bool        `json:"listed,omitzero"` // Before was read
 	Chosen   bool        `json:"chosen,omitzero"` // the value was ours to choose, and is stored as Serial
+	Handed   bool        `json:"handed,omitzero"` // and was about to be handed over
 	Serial   int64       `json:"serial,omitzero"`
 	From     int64       `json:"from,omitzero"`     // the key that it was to be made from, where that can be done once
 	Manual   bool        `json:"manual,omitzero"`   // a person makes the key
@@ -177,6 +182,8 @@ type consumerState struct {
 	MatchedAt   time.Time `json:"matched_at,omitzero"`   // the first such delivery
 	LastMatched time.Time `json:"last_matched,omitzero"` // the last one
 	Quieted     int64     `json:"quieted,omitzero"`      // webhook: a person says that the sender has left all keys but this one
+	QuietedAt   time.Time `json:"quieted_at,omitzero"`
+	OldSince    time.Time `json:"old_since,omitzero"` // webhook: since then its newest deliveries are signed with another key
 	Problem     *Error    `json:"problem,omitzero"`
 }
 
@@ -346,6 +353,11 @@ func (r *run) irreversible(st *state) bool {
 // trying reports whether it is open what became of the try that made a key.
 func (st *state) trying(serial int64) bool {
 	return st.Run != nil && slices.ContainsFunc(st.Run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
+}
+
+// trying reports whether it is open what became of any try.
+func (r *run) trying() bool {
+	return slices.ContainsFunc(r.Attempts, func(a *attempt) bool { return a.Fate == fateOpen })
 }
 
 func (r *run) consumer(name string) *consumerState {

@@ -84,6 +84,16 @@ func (r *Rotator) revokeUnrecorded(ctx context.Context, reg *registration, in In
 	return errors.Join(errs...)
 }
 
+// sooner is a status that comes back in time for an emergency that no journal took yet.
+func (r *Rotator) sooner(st Status) Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.unrecorded[st.Credential] {
+		st.Next = earliest(st.Next, l.tried.Add(r.cfg.CallTimeout))
+	}
+	return st
+}
+
 // recordLate records the emergencies of this process that no journal took when they came, and kills what is still alive.
 func (r *Rotator) recordLate(ctx context.Context, reg *registration) error {
 	var again []late

@@ -4,7 +4,6 @@
 package webhook
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -47,7 +46,7 @@ func readBody(r *http.Request, most int64, buf *[]byte) error {
 		switch {
 		case int64(len(b)) > most:
 			return ErrTooLarge
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return bodyError(err)

@@ -28,12 +28,14 @@ type replayCache struct {
 	mu      sync.Mutex // guards all below
 	entries map[string]*list.Element
 	queues  map[time.Duration]*list.List
+	added   uint64
 }
 
 type replayEntry struct {
 	id    string
 	ttl   time.Duration
 	since time.Time
+	order uint64
 }
 
 func (e *replayEntry) expired(now time.Time) bool { return now.Sub(e.since) > e.ttl }
@@ -58,7 +60,8 @@ func (c *replayCache) Seen(_ context.Context, id string, ttl time.Duration) (boo
 		queue = list.New()
 		c.queues[ttl] = queue
 	}
-	c.entries[id] = queue.PushBack(&replayEntry{id, ttl, now})
+	c.added++
+	c.entries[id] = queue.PushBack(&replayEntry{id, ttl, now, c.added})
 	return false, nil
 }
 
@@ -85,7 +88,7 @@ func (c *replayCache) oldest() *list.Element {
 	var oldest *list.Element
 	for _, queue := range c.queues {
 		head := queue.Front()
-		if oldest == nil || head.Value.(*replayEntry).since.Before(oldest.Value.(*replayEntry).since) {
+		if oldest == nil || head.Value.(*replayEntry).order < oldest.Value.(*replayEntry).order {
 			oldest = head
 		}
 	}

@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -52,6 +53,7 @@ func NewScheme(c SchemeConfig) (*Scheme, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	s.separator = string(cmp.Or(c.Separator, ','))
 	s.timed = c.Timestamp != "" || c.TimestampTag != "" || c.TimestampJSON != ""
 	s.length = c.Encoding.length(c.Algorithm.size())
 	s.public = c.Encoding.length(signatureSize)

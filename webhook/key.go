@@ -9,8 +9,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -90,20 +88,6 @@ func (a Algorithm) probeScheme() error {
 	return nil
 }
 
-func (e Encoding) length(n int) int {
-	if e == Base64 {
-		return base64.StdEncoding.EncodedLen(n)
-	}
-	return hex.EncodedLen(n)
-}
-
-func (e Encoding) append(dst, src []byte) []byte {
-	if e == Base64 {
-		return base64.StdEncoding.AppendEncode(dst, src)
-	}
-	return hex.AppendEncode(dst, src)
-}
-
 // newKey decodes and tries a secret.
 func (s *Scheme) newKey(sec Secret, least int) (*key, error) {
 	m, err := s.decode(sec.Value.Reveal(), least)
@@ -111,7 +95,7 @@ func (s *Scheme) newKey(sec Secret, least int) (*key, error) {
 		return nil, fmt.Errorf("webhook: secret %q %w", sec.ID, err)
 	}
 	k := &key{id: sec.ID, value: sec.Value, public: m.public, private: m.private}
-	newState := func() any { return &state{scratch: make([]byte, 0, 256)} }
+	newState := func() any { return &state{scratch: make([]byte, 0, scratchSize)} }
 	switch {
 	case m.public != nil:
 	case s.config.Algorithm == Token:
@@ -121,13 +105,18 @@ func (s *Scheme) newKey(sec Secret, least int) (*key, error) {
 			return nil, fmt.Errorf("webhook: secret %q: %w", sec.ID, err)
 		}
 		raw, newHash := m.mac, s.config.Algorithm.newHash()
-		newState = func() any { return &state{mac: hmac.New(newHash, raw), scratch: make([]byte, 0, 256)} }
+		newState = func() any { return &state{mac: hmac.New(newHash, raw), scratch: make([]byte, 0, scratchSize)} }
 	}
 	k.states = &sync.Pool{New: newState}
 	return k, nil
 }
 
-const maxScratch = 64 << 10 // what a state may keep between two uses
+const (
+	blockSize   = 128      // a multiple of the block of every hash
+	scratchSize = 1024     // what a state begins with
+	maxScratch  = 64 << 10 // what it may keep between two uses
+	joinUpTo    = 512      // a body that is cheaper to copy than to hash apart from what is in front of it
+)
 
 func (k *key) get() *state { return k.states.Get().(*state) }
 
@@ -141,10 +130,18 @@ func (k *key) put(st *state) {
 func (s *Scheme) authenticate(st *state, d *delivery, body []byte) []byte {
 	st.mac.Reset()
 	if len(s.before) > 0 {
-		st.scratch = d.append(st.scratch[:0], s.before, s.config.TimeFormat)
-		st.mac.Write(st.scratch)
+		front := d.append(st.scratch[:0], s.before, s.config.TimeFormat)
+		if s.body {
+			n := len(body)
+			if n > joinUpTo {
+				n = -len(front) & (blockSize - 1) // the rest is hashed in place
+			}
+			front, body = append(front, body[:n]...), body[n:]
+		}
+		st.mac.Write(front)
+		st.scratch = front
 	}
-	if s.body {
+	if s.body && len(body) > 0 {
 		st.mac.Write(body)
 	}
 	if len(s.after) > 0 {

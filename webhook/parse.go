@@ -15,6 +15,7 @@ const (
 	maxHeader     = 4 << 10 // bytes of a header with signatures
 	maxID         = 512     // bytes of an id
 	maxCandidates = 16      // signatures with a wanted tag; Svix sends up to 11
+	maxElements   = 64      // of a list, wanted or not
 )
 
 // delivery is what the headers of one delivery say. Texts are those that were received: they are what was signed.
@@ -22,17 +23,21 @@ type delivery struct {
 	id         string
 	stamp      string // the time; empty: at, in the scheme's format
 	at         time.Time
+	now        time.Time // zero if nothing depends on it
+	request    *requestParts
+	replay     string // what Replay knows it as
 	count      int
-	candidates [maxCandidates]string
 	public     uint32 // bit i: candidate i is an ed25519 signature
-
-	method, url, form string
+	candidates [maxCandidates]string
 }
+
+// requestParts is what some schemes sign of a request beside headers and body.
+type requestParts struct{ method, url, form string }
 
 func (d *delivery) isPublic(i int) bool { return d.public>>i&1 == 1 }
 
 // parse reads the headers into d: all that can be refused without a hash is refused here.
-func (s *Scheme) parse(d *delivery, h http.Header, now time.Time, tolerance time.Duration) error {
+func (s *Scheme) parse(d *delivery, h http.Header, tolerance time.Duration) error {
 	if err := s.parseSignatures(d, h); err != nil {
 		return err
 	}
@@ -51,7 +56,7 @@ func (s *Scheme) parse(d *delivery, h http.Header, now time.Time, tolerance time
 	if s.stamp == "" && s.config.TimestampTag == "" {
 		return nil
 	}
-	return s.parseTime(d, now, tolerance)
+	return s.parseTime(d, tolerance)
 }
 
 // fenced reports whether an id holds the text that ends it in what is signed.
@@ -118,14 +123,13 @@ func (s *Scheme) parseSingle(d *delivery, text string) error {
 // parsePairs reads tag=value between separators. White space around an element is what a proxy leaves that folds two lines
 // into one. An element that is not wanted, or cannot be a signature, hides no good one.
 func (s *Scheme) parsePairs(d *delivery, text string) error {
-	separator := s.config.Separator
-	if separator == 0 {
-		separator = ','
+	if strings.Count(text, s.separator) >= maxElements {
+		return ErrMalformed
 	}
 	tag := ""
 	for text != "" {
 		element := text
-		if i := strings.IndexByte(text, separator); i >= 0 {
+		if i := strings.IndexByte(text, s.separator[0]); i >= 0 {
 			element, text = text[:i], text[i+1:]
 		} else {
 			text = ""
@@ -153,6 +157,9 @@ func (s *Scheme) parsePairs(d *delivery, text string) error {
 
 // parseSpaced reads tag,value between spaces.
 func (s *Scheme) parseSpaced(d *delivery, text string) error {
+	if strings.Count(text, " ") >= maxElements {
+		return ErrMalformed
+	}
 	for text != "" {
 		element := text
 		if i := strings.IndexByte(text, ' '); i >= 0 {
@@ -225,11 +232,11 @@ func (d *delivery) append(dst []byte, parts []part, format TimeFormat) []byte {
 				dst = format.append(dst, d.at)
 			}
 		case partMethod:
-			dst = append(dst, d.method...)
+			dst = append(dst, d.request.method...)
 		case partURL:
-			dst = append(dst, d.url...)
+			dst = append(dst, d.request.url...)
 		case partForm:
-			dst = append(dst, d.form...)
+			dst = append(dst, d.request.form...)
 		}
 	}
 	return dst

@@ -51,15 +51,18 @@ func (v *Verifier) setReplay() error {
 }
 
 // replayID is what Replay knows a delivery as.
-func (v *Verifier) replayID(k *key, d *delivery, body []byte) string {
-	if v.scheme.id != "" {
+func (v *Verifier) replayID(d *delivery, body []byte) string {
+	s := v.scheme
+	if s.id != "" {
 		return v.name + ":" + d.id
 	}
-	st := k.get()
-	v.scheme.join(st, d, body)
-	sum := sha256.Sum256(st.scratch)
-	k.put(st)
-	return v.name + ":" + hex.EncodeToString(sum[:])
+	content := sha256.New()
+	content.Write(d.append(nil, s.before, s.config.TimeFormat))
+	if s.body {
+		content.Write(body)
+	}
+	content.Write(d.append(nil, s.after, s.config.TimeFormat))
+	return v.name + ":" + hex.EncodeToString(content.Sum(nil))
 }
 
 func (v *Verifier) seen(ctx context.Context, id string) error {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // VerifyRequest reads and checks the body. Without an error it returns the body, and leaves r.Body as a reader of the same
@@ -29,33 +28,40 @@ func (v *Verifier) VerifyRequest(r *http.Request) ([]byte, Match, error) {
 }
 
 // verifyRequest reads the body into the space of buf, which may be nil, and tells Observe.
-func (v *Verifier) verifyRequest(r *http.Request, buf *[]byte) (Match, *key, error) {
-	m, k, err := v.checkRequest(r, buf)
+func (v *Verifier) verifyRequest(r *http.Request, buf *[]byte) (m Match, k *key, err error) {
+	var d delivery
+	k, err = v.checkRequest(&d, r, buf)
+	if k != nil {
+		d.match(&m, k)
+	}
 	if v.observe != nil {
 		v.observe(m, err)
 	}
 	return m, k, err
 }
 
-// checkRequest refuses what it can before it reads the body, and what it can of that before it hashes anything.
-func (v *Verifier) checkRequest(r *http.Request, buf *[]byte) (Match, *key, error) {
+// checkRequest refuses what it can before it reads the body, and what it can of that before it hashes anything. A body can take
+// its time: which secrets are live, and whether the delivery is fresh, is decided once more when it is there.
+func (v *Verifier) checkRequest(d *delivery, r *http.Request, buf *[]byte) (*key, error) {
 	if r.ContentLength > v.maxBody {
-		return Match{}, nil, ErrTooLarge
+		return nil, ErrTooLarge
 	}
-	var d delivery
-	current, err := v.open(&d, r.Header, time.Now())
-	if err != nil {
-		return Match{}, nil, err
+	if _, err := v.open(d, r.Header); err != nil {
+		return nil, err
 	}
 	if err := readBody(r, v.maxBody, buf); err != nil {
-		return Match{}, nil, err
+		return nil, err
+	}
+	current, err := v.reopen(d)
+	if err != nil {
+		return nil, err
 	}
 	if v.scheme.request {
-		if err := v.fillRequest(&d, r, *buf); err != nil {
-			return Match{}, nil, err
+		if err := v.fillRequest(d, r, *buf); err != nil {
+			return nil, err
 		}
 	}
-	return v.check(r.Context(), current, &d, *buf, time.Now())
+	return v.check(r.Context(), current, d, *buf)
 }
 
 // Middleware lets through to next what verifies. next gets exactly the bytes that were verified, as r.Body, and the Match from

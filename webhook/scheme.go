@@ -10,20 +10,21 @@ import (
 // Scheme is how a sender signs. It is immutable and safe for concurrent use. The presets are variables only because Go has no
 // constants of this kind: do not assign to them.
 type Scheme struct {
-	name    string
-	config  SchemeConfig // as given
-	headers []string     // canonical: the first is required
-	tags    []string     // of MACs
-	id      string       // canonical header, empty: none
-	stamp   string       // canonical header, empty: none or elsewhere
-	before  []part       // of what is signed, in front of the body
-	after   []part       // behind it
-	body    bool         // the body itself is signed
-	request bool         // so is something of the request
-	timed   bool         // a time is signed, or in the body that is
-	fence   string       // what an id may not hold, empty: nothing
-	length  int          // of a MAC as text
-	public  int          // of an ed25519 signature as text
+	name      string
+	config    SchemeConfig // as given
+	headers   []string     // canonical: the first is required
+	tags      []string     // of MACs
+	id        string       // canonical header, empty: none
+	separator string       // of pairs
+	stamp     string       // canonical header, empty: none or elsewhere
+	before    []part       // of what is signed, in front of the body
+	after     []part       // behind it
+	body      bool         // the body itself is signed
+	request   bool         // so is something of the request
+	timed     bool         // a time is signed, or in the body that is
+	fence     string       // what an id may not hold, empty: nothing
+	length    int          // of a MAC as text
+	public    int          // of an ed25519 signature as text
 }
 
 // String is the name of the scheme.

@@ -49,12 +49,27 @@ func (s *Scheme) newSet(old *set, secrets []Secret, least int) (*set, error) {
 	switch {
 	case len(errs) > 0:
 		return nil, errors.Join(errs...)
+	case len(secrets) == 0:
+		return nil, errors.New("webhook: no secrets")
 	case len(next.slots) == 0:
 		return nil, errors.New("webhook: every secret is empty")
 	case len(next.slots) > mostSecrets:
 		return nil, fmt.Errorf("webhook: %d secrets, at most %d are of use", len(next.slots), mostSecrets)
 	}
+	next.recent.Store(old.recentIn(next))
 	return next, nil
+}
+
+// recentIn returns the place in next of the key that matched last in n, or the first place.
+func (n *set) recentIn(next *set) int32 {
+	if n != nil {
+		for i := range next.slots {
+			if next.slots[i].key == n.slots[n.recent.Load()].key {
+				return int32(i)
+			}
+		}
+	}
+	return 0
 }
 
 // check compares a secret with those that come before it.

@@ -193,11 +193,7 @@ func (s *Scheme) appendTag(dst []byte, k *key, something, signature bool) []byte
 		return append(append(dst, tag...), ',')
 	}
 	if something {
-		separator := c.Separator
-		if separator == 0 {
-			separator = ','
-		}
-		dst = append(dst, separator)
+		dst = append(dst, s.separator...)
 	}
 	if c.List == Continued && signature {
 		return dst
@@ -226,21 +222,21 @@ func (s *Signer) SignRequest(r *http.Request, messageID string, at time.Time, bo
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	d := &delivery{id: messageID, at: at, method: r.Method}
-	if d.method == "" {
-		d.method = http.MethodGet
+	parts := requestParts{method: r.Method}
+	if parts.method == "" {
+		parts.method = http.MethodGet
 	}
 	if s.scheme.signsForm() {
 		if len(body) > 0 && !isForm(r.Header) && !strings.Contains(r.URL.RawQuery, bodyHash) {
 			addBodyHash(r, body)
 		}
 		var ok bool
-		if d.form, ok = signedForm(r.Header, r.URL, body); !ok {
+		if parts.form, ok = signedForm(r.Header, r.URL, body); !ok {
 			return errors.New("webhook: the body is no form, and bodySHA256 is not its hash")
 		}
 	}
 	sent := *r.URL
 	sent.Fragment, sent.RawFragment = "", ""
-	d.url = sent.String()
-	return s.sign(r.Header, d, body)
+	parts.url = sent.String()
+	return s.sign(r.Header, &delivery{id: messageID, at: at, request: &parts}, body)
 }

@@ -44,13 +44,12 @@ func isURL(p part) bool { return p.kind == partURL }
 
 // fillRequest sets in d what the scheme signs of the request beside headers and body.
 func (v *Verifier) fillRequest(d *delivery, r *http.Request, body []byte) error {
-	d.method = r.Method
-	d.url = v.url.of(r)
+	d.request = &requestParts{method: r.Method, url: v.url.of(r)}
 	if !v.scheme.signsForm() {
 		return nil
 	}
 	var ok bool
-	if d.form, ok = signedForm(r.Header, r.URL, body); !ok {
+	if d.request.form, ok = signedForm(r.Header, r.URL, body); !ok {
 		return ErrMalformed
 	}
 	return nil

@@ -27,18 +27,29 @@ func (v *Verifier) Usage() []Usage {
 	if current == nil {
 		return nil
 	}
+	now := time.Now()
+	elapsed := v.elapsed(now)
 	out := make([]Usage, len(current.slots))
 	for i := range current.slots {
-		out[i] = current.slots[i].usage.read()
+		out[i] = current.slots[i].usage.read(now, elapsed)
 		out[i].SecretID = current.slots[i].id
 	}
 	return out
 }
 
+// elapsed is the time since the Verifier was made. Where a delivery needs the time of day it is by that; elsewhere by a clock
+// that only counts, which is read in half the time.
+func (v *Verifier) elapsed(now time.Time) time.Duration {
+	if v.scheme.timed {
+		return time.Duration(now.UnixNano() - v.started.UnixNano())
+	}
+	return time.Since(v.started)
+}
+
 // usage is the figures of a key.
 type usage struct {
 	matches atomic.Uint64
-	last    atomic.Int64 // nanoseconds since 1970, zero: never
+	last    atomic.Int64 // nanoseconds after the start, zero: never
 	since   time.Time    // set before the key is shared
 }
 
@@ -48,15 +59,17 @@ func (u *usage) begin(now time.Time) {
 	}
 }
 
-func (u *usage) count(now time.Time) {
+func (u *usage) count(elapsed time.Duration) {
 	u.matches.Add(1)
-	u.last.Store(now.UnixNano())
+	u.last.Store(int64(max(elapsed, 1)))
 }
 
-func (u *usage) read() Usage {
-	out := Usage{Matches: u.matches.Load(), Since: u.since}
+// read is told now twice. If the machine slept since the match, and the clock that counts with it, the match looks younger than
+// it is, and never older.
+func (u *usage) read(now time.Time, elapsed time.Duration) Usage {
+	out := Usage{Matches: u.matches.Load(), Since: u.since.UTC()}
 	if last := u.last.Load(); last != 0 {
-		out.LastMatch = time.Unix(0, last).UTC()
+		out.LastMatch = now.Add(time.Duration(last) - elapsed).UTC()
 	}
 	return out
 }

@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -64,6 +65,7 @@ type Verifier struct {
 	name      string
 	observe   func(Match, error)
 	least     int // bytes of a secret
+	started   time.Time
 
 	mu  sync.Mutex // of Set
 	set atomic.Pointer[set]
@@ -83,15 +85,11 @@ func newVerifier(c Config, least int) (*Verifier, error) {
 	}
 	v := &Verifier{
 		scheme: c.Scheme, tolerance: c.Tolerance, maxBody: c.MaxBody, replay: c.Replay, replayFor: c.ReplayFor,
-		name: c.Name, observe: c.Observe, least: least,
+		name: c.Name, observe: c.Observe, least: least, started: time.Now(),
 	}
-	var errs []error
-	for _, err := range []error{
+	if err := errors.Join(
 		c.Scheme.config.Algorithm.probeScheme(), v.setURL(c.URL), v.setTolerance(), v.setMaxBody(), v.setReplay(),
-	} {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	); err != nil {
 		return nil, err
 	}
 	if len(c.Secrets) > 0 {
@@ -110,10 +108,8 @@ func (v *Verifier) setTolerance() error {
 	if v.tolerance < 0 || v.tolerance > 0 && !v.scheme.timed {
 		return wrongConfig("Tolerance", "is negative, or scheme %s signs no time", v.scheme)
 	}
-	for _, d := range []time.Duration{v.scheme.config.Tolerance, defaultTolerance} {
-		if v.tolerance == 0 && v.scheme.timed {
-			v.tolerance = d
-		}
+	if v.tolerance == 0 && v.scheme.timed {
+		v.tolerance = cmp.Or(v.scheme.config.Tolerance, defaultTolerance)
 	}
 	return nil
 }
@@ -129,10 +125,15 @@ func (v *Verifier) setMaxBody() error {
 }
 
 // Set replaces the secrets, newest first: all of them or, with an error, none. A secret that stays, with its ID and its value,
-// keeps its Usage.
+// keeps its Usage. With no secrets at all everything is refused with ErrNoSecret from now on; with nothing but zero Values it is
+// an error.
 func (v *Verifier) Set(secrets ...Secret) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if len(secrets) == 0 {
+		v.set.Store(nil)
+		return nil
+	}
 	next, err := v.scheme.newSet(v.set.Load(), secrets, v.least)
 	if err != nil {
 		return err
@@ -145,8 +146,8 @@ func (v *Verifier) Set(secrets ...Secret) error {
 	return nil
 }
 
-// Verify checks a body that is already read. ctx is for Replay. Schemes that sign something of the request beside headers and
-// body need VerifyRequest.
+// Verify checks a body that is already read. The names in h are as http.Header.Set writes them. ctx is for Replay. Schemes that
+// sign something of the request beside headers and body need VerifyRequest.
 //
 // The match comes without an error, and with ErrReplayed or ErrReplayStore, which say that the delivery is genuine but not new,
 // or perhaps not. Where the scheme is an HMAC of body, time and id, Verify allocates nothing.
@@ -155,8 +156,12 @@ func (v *Verifier) Set(secrets ...Secret) error {
 // body for each live secret. The secret that matched last is tried first and the first that matches ends it, so the time of a
 // success tells whoever holds a valid signature which secret made it, which they knew. The time of a refusal tells nothing
 // about any secret.
-func (v *Verifier) Verify(ctx context.Context, h http.Header, body []byte) (Match, error) {
-	m, err := v.verify(ctx, h, body)
+func (v *Verifier) Verify(ctx context.Context, h http.Header, body []byte) (m Match, err error) {
+	var d delivery
+	k, err := v.verify(ctx, &d, h, body)
+	if k != nil {
+		d.match(&m, k)
+	}
 	if v.observe != nil {
 		v.observe(m, err)
 	}
@@ -165,66 +170,99 @@ func (v *Verifier) Verify(ctx context.Context, h http.Header, body []byte) (Matc
 
 var errNeedsRequest = errors.New("webhook: the scheme signs more than headers and body: use VerifyRequest or Middleware")
 
-func (v *Verifier) verify(ctx context.Context, h http.Header, body []byte) (Match, error) {
+// verify returns the key that matched: without an error, and with those of Replay.
+func (v *Verifier) verify(ctx context.Context, d *delivery, h http.Header, body []byte) (*key, error) {
 	if v.scheme.request {
-		return Match{}, errNeedsRequest
+		return nil, errNeedsRequest
 	}
 	if int64(len(body)) > v.maxBody {
-		return Match{}, ErrTooLarge
+		return nil, ErrTooLarge
 	}
-	var d delivery
-	now := time.Now()
-	current, err := v.open(&d, h, now)
+	current, err := v.open(d, h)
 	if err != nil {
-		return Match{}, err
+		return nil, err
 	}
-	m, _, err := v.check(ctx, current, &d, body, now)
-	return m, err
+	return v.check(ctx, current, d, body)
+}
+
+// match sets m to what there is to say about a delivery that k has signed.
+func (d *delivery) match(m *Match, k *key) {
+	m.SecretID, m.MessageID, m.SignedAt, m.replay = k.id, d.id, d.at, d.replay
 }
 
 // open checks what can be checked before the body is known.
-func (v *Verifier) open(d *delivery, h http.Header, now time.Time) (*set, error) {
-	current := v.set.Load()
-	if current == nil || current.ends && !current.live(now) {
+func (v *Verifier) open(d *delivery, h http.Header) (*set, error) {
+	current := v.live(d)
+	if current == nil {
 		return nil, ErrNoSecret
 	}
-	return current, v.scheme.parse(d, h, now, v.tolerance)
+	return current, v.scheme.parse(d, h, v.tolerance)
 }
 
-// check checks the rest, and returns the key that matched too.
-func (v *Verifier) check(ctx context.Context, current *set, d *delivery, body []byte, now time.Time) (Match, *key, error) {
-	k := v.scheme.find(current, d, body, now)
+// reopen checks what has changed with time since open.
+func (v *Verifier) reopen(d *delivery) (*set, error) {
+	current := v.live(d)
+	switch {
+	case current == nil:
+		return nil, ErrNoSecret
+	case d.stamp == "":
+		return current, nil
+	}
+	return current, v.scheme.parseTime(d, v.tolerance)
+}
+
+// live returns the set, or nil if there is no secret in it that has not ended.
+func (v *Verifier) live(d *delivery) *set {
+	current := v.set.Load()
+	if current == nil {
+		return nil
+	}
+	if v.scheme.timed || current.ends {
+		d.now = time.Now()
+		if current.ends && !current.live(d.now) {
+			return nil
+		}
+	}
+	return current
+}
+
+// check checks the rest.
+func (v *Verifier) check(ctx context.Context, current *set, d *delivery, body []byte) (*key, error) {
+	k := v.scheme.find(current, d, body)
 	if k == nil {
-		return Match{}, nil, ErrMismatch
+		return nil, ErrMismatch
 	}
 	if name := v.scheme.config.TimestampJSON; name != "" {
 		var ok bool
 		if d.stamp, ok = member(body, name); !ok {
-			return Match{}, nil, ErrMalformed
+			return nil, ErrMalformed
 		}
-		if err := v.scheme.parseTime(d, now, v.tolerance); err != nil {
-			return Match{}, nil, err
+		if err := v.scheme.parseTime(d, v.tolerance); err != nil {
+			return nil, err
 		}
 	}
-	m := Match{SecretID: k.id, MessageID: d.id, SignedAt: d.at}
 	if v.replay != nil {
-		m.replay = v.replayID(k, d, body)
-		if err := v.seen(ctx, m.replay); err != nil {
-			return m, nil, err
+		d.replay = v.replayID(d, body)
+		if err := v.seen(ctx, d.replay); err != nil {
+			return k, err
 		}
 	}
-	k.usage.count(now)
-	return m, k, nil
+	k.usage.count(v.elapsed(d.now))
+	return k, nil
 }
 
-// find returns the key that made one of d's signatures, or nil.
-func (s *Scheme) find(current *set, d *delivery, body []byte, now time.Time) *key {
-	recent := int(current.recent.Load())
-	if current.matches(s, recent, d, body, now) {
+// find returns the key that made one of d's signatures, or nil. A sender that signs with several secrets needs none of the older
+// ones: then the newest that matches counts, or the older would look needed for as long as both sign.
+func (s *Scheme) find(current *set, d *delivery, body []byte) *key {
+	recent := 0
+	if d.count == 1 {
+		recent = int(current.recent.Load())
+	}
+	if current.matches(s, recent, d, body) {
 		return current.slots[recent].key
 	}
 	for i := range current.slots {
-		if i != recent && current.matches(s, i, d, body, now) {
+		if i != recent && current.matches(s, i, d, body) {
 			current.recent.Store(int32(i))
 			return current.slots[i].key
 		}
@@ -232,9 +270,9 @@ func (s *Scheme) find(current *set, d *delivery, body []byte, now time.Time) *ke
 	return nil
 }
 
-func (n *set) matches(s *Scheme, i int, d *delivery, body []byte, now time.Time) bool {
+func (n *set) matches(s *Scheme, i int, d *delivery, body []byte) bool {
 	sl := &n.slots[i]
-	if n.ends && sl.ended(now) {
+	if n.ends && sl.ended(d.now) {
 		return false
 	}
 	if sl.public == nil && s.config.Algorithm == Token {
@@ -264,14 +302,20 @@ func (d *delivery) has(public bool) bool {
 	return d.public != 1<<d.count-1
 }
 
-// verifyMAC compares all candidates, as text, in constant time: there is one text for one MAC.
+// verifyMAC compares with all candidates, as text: there is one text for one MAC.
 func (s *Scheme) verifyMAC(st *state, d *delivery, body []byte) bool {
-	text := s.config.Encoding.append(st.text[:0], s.authenticate(st, d, body))
-	equal := 0
-	for i := range d.count {
-		if !d.isPublic(i) {
-			equal |= subtle.ConstantTimeCompare(text, []byte(d.candidates[i]))
+	mac := s.authenticate(st, d, body)
+	isHex, found := s.config.Encoding == Hex, false
+	var text []byte
+	if !isHex {
+		text = s.config.Encoding.append(st.text[:0], mac)
+	}
+	for i, candidate := range d.candidates[:d.count] {
+		switch {
+		case d.isPublic(i):
+		case isHex && sameHex(mac, candidate), !isHex && same(text, candidate):
+			found = true
 		}
 	}
-	return equal == 1
+	return found
 }
