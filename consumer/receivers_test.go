@@ -152,6 +152,14 @@ func TestReplicasOfReceiversVerify(t *testing.T) {
 		require.NotErrorIs(t, f.Verify(t.Context(), hook(2)), rotation.ErrRejected)
 		require.ErrorIs(t, mesh(b).Verify(t.Context(), hook(2)), rotation.ErrRejected)
 
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		late := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.ServeHTTP(w, r.WithContext(ended)) })
+		err = mesh(late).Verify(t.Context(), hook(2))
+		require.Error(t, err, "not tried is not known")
+		require.NotErrorIs(t, err, rotation.ErrRejected)
+		require.NotErrorIs(t, err, errors.ErrUnsupported)
+
 		f.Least = 3
 		err = f.Verify(t.Context(), hook(4))
 		require.Error(t, err, "too few know nothing")
