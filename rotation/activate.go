@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -168,8 +169,14 @@ func (d *drive) senderLanded() time.Time {
 func (d *drive) senderStrayed() bool {
 	run := d.st.Run
 	_, can := As[Activator](d.reg.Issuer)
+	// In an emergency nobody accepts another secret, and so nobody can tell that the sender uses one.
+	deaf := d.emergency() && slices.ContainsFunc(run.Consumers, func(c *consumerState) bool { return c.Matched != run.Target })
 	if !d.reg.webhook || !can || run.Activated != run.Target || run.SenderTold == run.Target || time.Since(run.ActivatedAt) < d.reg.Policy.Patience {
 		return false
+	}
+	if deaf {
+		run.Activated = 0
+		return true
 	}
 	for _, c := range run.Consumers {
 		if !c.OldSince.IsZero() && time.Since(c.OldSince) >= d.reg.Policy.Patience {

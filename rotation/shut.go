@@ -296,6 +296,7 @@ func (r *Rotator) tell(ctx context.Context, reg *registration, req DeployRequest
 // refuseNamed has every receiver refuse keys that no record names yet. What else they are to accept only the store can say; where
 // it does not answer either, they accept nothing.
 func (r *Rotator) refuseNamed(ctx context.Context, reg *registration, keys []Key) error {
+	defer r.owe(reg)
 	doc, _ := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
 	set := slices.DeleteFunc(doc.Accepted(), func(k Key) bool {
 		return slices.ContainsFunc(keys, func(bad Key) bool {
@@ -315,6 +316,65 @@ func (r *Rotator) refuseNamed(ctx context.Context, reg *registration, keys []Key
 		}
 		g.Go(func() error {
 			errs[i] = r.tell(ctx, reg, req)
+			return nil
+		})
+	}
+	_ = g.Wait() // errs holds them
+	return multierror.Append(nil, errs...).ErrorOrNil()
+}
+
+// owe remembers that receivers were told something without a record: what the record wants has to be told again when that can land
+// no more.
+func (r *Rotator) owe(reg *registration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.untold == nil {
+		r.untold = map[string]time.Time{}
+	}
+	r.untold[reg.Name] = time.Now().Add(r.settle(reg))
+}
+
+// owing reports whether something is owed to the receivers, and from when on it can be told.
+func (r *Rotator) owing(name string) (from time.Time, owing bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from, owing = r.untold[name]
+	return from, owing
+}
+
+// repay tells the receivers what the record wants, whatever they were told without it.
+func (d *drive) repay() {
+	from, owing := d.r.owing(d.reg.Name)
+	if !owing || from.After(time.Now()) {
+		return
+	}
+	if run := d.st.Run; run != nil {
+		for _, c := range run.Consumers {
+			c.unlearn()
+		}
+	} else if d.retell() != nil {
+		return // the next Advance tries again
+	}
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	delete(d.r.untold, d.reg.Name)
+}
+
+// retell tells every receiver what it has to accept while no rotation is open.
+func (d *drive) retell() error {
+	set := d.acceptSet()
+	if len(set) == 0 || len(set) < len(d.st.wanted()) {
+		return &Error{Evidence: "the store does not have what the receivers need"}
+	}
+	errs := make([]error, len(d.reg.Bindings))
+	var g errgroup.Group
+	for i, b := range d.reg.Bindings {
+		req := DeployRequest{
+			ID:         fmt.Sprintf("%s/again-%d/%s/%s", d.home, d.st.Epoch, b.Name, labelOf(set)),
+			Credential: d.reg.Name, Consumer: b.Name, Key: d.living(), Role: RoleCurrent, Accept: set,
+		}
+		g.Go(func() error {
+			errs[i] = d.r.tell(d.ctx, d.reg, req)
 			return nil
 		})
 	}
