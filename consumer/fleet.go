@@ -26,7 +26,7 @@ func (f Replicas) Deploy(ctx context.Context, req rotation.DeployRequest) error 
 	}
 	behind := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
 		if a.report.receives() {
-			return a.status == http.StatusOK && acceptsOnly(a.accepts(), req.Accept)
+			return acceptsOnly(a.accepts(), req.Accept)
 		}
 		return a.status == http.StatusOK && same(a.report.key(), req.Key) && len(req.Accept) == 0
 	})

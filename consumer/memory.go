@@ -77,15 +77,15 @@ func (m *memory) document(v rotation.Versions) ([]rotation.Key, error) {
 	return keys, nil
 }
 
-// deploy remembers that keys, and nothing else, are to be accepted. now is what is accepted at present. A request for what the
-// store has taken out is one that comes too late.
-func (m *memory) deploy(keys, now []rotation.Key) error {
+// deploy remembers that keys, and nothing else, are to be accepted. A request for what the store has taken out is one that comes
+// too late.
+func (m *memory) deploy(keys []rotation.Key) error {
 	for _, k := range keys {
 		if !k.Secret.IsZero() && (m.leaked[digest(k.Secret)] || has(m.ended, k)) {
 			return fail(errTakenOut, "the request accepts %v, which the store has taken out: it is an old one", k)
 		}
 	}
-	for _, k := range slices.Concat(now, m.accepted, m.deployed) {
+	for _, k := range slices.Concat(m.accepted, m.deployed) {
 		if !has(keys, k) {
 			put(&m.out, k.Secret)
 		}

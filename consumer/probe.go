@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -36,6 +37,7 @@ const (
 	accepts     verdict = "accepted"
 	refuses     verdict = "refused"
 	cannotProbe verdict = "unsupported" // it has the key, and cannot sign with it
+	cannotTell  verdict = "unknown"
 )
 
 func proof(v secret.Value, nonce []byte) ([]byte, error) {
@@ -96,9 +98,11 @@ func (r *Receiver) verdict(req *http.Request, k rotation.Key) verdict {
 	switch {
 	case err == nil:
 		return accepts
-	case isRejected(err):
+	case errors.Is(err, rotation.ErrRejected):
 		return refuses
-	default:
+	case errors.Is(err, errors.ErrUnsupported):
 		return cannotProbe
+	default:
+		return cannotTell
 	}
 }

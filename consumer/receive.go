@@ -105,7 +105,9 @@ func (r *Receiver) accept(keys []rotation.Key) error {
 	}
 	secrets, held, problem := r.usable(keys)
 	now, before := time.Now(), r.v.Usage()
-	if err := r.v.Set(secrets...); err != nil {
+	if len(secrets) == 0 {
+		r.v.Clear()
+	} else if err := r.v.Set(secrets...); err != nil {
 		return fail(errUnusable, "the verifier refuses the secrets: %s", err)
 	}
 	for _, u := range before {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -271,10 +272,12 @@ func short(role rotation.Role, n int) rotation.StoredKey {
 }
 
 func TestReceiveSpoilsNothingForAnUnusableSecret(t *testing.T) {
-	noValue, twice := as(pending, 3), as(pending, 3)
-	noValue.Key.Secret = secret.Value{}
+	noValue, oldest, twice := as(pending, 3), as(previous, 0), as(pending, 3)
+	noValue.Key.Secret, oldest.Key.Secret = secret.Value{}, secret.Value{}
 	twice.Key.Secret = hook(2).Secret
-	for name, bad := range map[string]rotation.StoredKey{"short": short(pending, 3), "no value": noValue, "twice": twice} {
+	for name, bad := range map[string]rotation.StoredKey{
+		"short": short(pending, 3), "no value": noValue, "no value, the oldest": oldest, "twice": twice,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
@@ -297,7 +300,7 @@ func TestReceiveSpoilsNothingForAnUnusableSecret(t *testing.T) {
 				require.NotContains(t, log.String(), "hush")
 				_, report, _ := ask(r, http.MethodGet, "")
 				require.Equal(t, true, report["problem"])
-				status, _, _ := ask(r, http.MethodPost, `{"accept":[{"serial":13},{"serial":12},{"serial":11}]}`)
+				status, _, _ := ask(r, http.MethodPost, fmt.Sprintf(`{"accept":[{"serial":%d},{"serial":12},{"serial":11}]}`, bad.Key.Serial))
 				require.Equal(t, http.StatusConflict, status)
 
 				s.set(as(current, 2), as(previous, 1))

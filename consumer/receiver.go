@@ -50,7 +50,7 @@ func (r *Receiver) Deploy(ctx context.Context, req rotation.DeployRequest) error
 func (r *Receiver) takeDeploy(keys []rotation.Key) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.memory.deploy(keys, r.want); err != nil {
+	if err := r.memory.deploy(keys); err != nil {
 		return err
 	}
 	return r.accept(slices.Clone(keys))

@@ -155,12 +155,24 @@ func TestReceiverTellsUsageBySerial(t *testing.T) {
 		require.NoError(t, r.Deploy(t.Context(), accept(2, 1)))
 		u = usage(1)
 		require.True(t, equalUsage(rotation.Usage{LastUsed: one, Since: back, AsOf: time.Now()}, u), "a new count, and the last match is known: %+v", u)
+		_, report, _ := ask(r, http.MethodGet, "")
+		require.Len(t, report["former"], 1, "generation 0 alone")
+		require.NoError(t, r.Deploy(t.Context(), accept(2)))
+		require.True(t, equalUsage(rotation.Usage{LastUsed: one, Since: back, AsOf: time.Now()}, usageNow(t, r, 1)), "nor is it forgotten")
+		require.NoError(t, v.Set(webhook.Secret{ID: "by hand", Value: hook(1).Secret}))
 
 		_, err := r.Usage(t.Context(), hook(7))
 		require.ErrorIs(t, err, rotation.ErrNotFound)
 		_, err = r.Usage(t.Context(), rotation.Key{ID: hookID})
 		require.ErrorIs(t, err, rotation.ErrNotFound)
 	})
+}
+
+func usageNow(t *testing.T, r rotation.UsageReporter, n int) rotation.Usage {
+	t.Helper()
+	u, err := r.Usage(t.Context(), hook(n))
+	require.NoError(t, err)
+	return u
 }
 
 func equalUsage(a, b rotation.Usage) bool {
@@ -173,6 +185,7 @@ func TestReceiverUsageSurvivesAPromotion(t *testing.T) {
 		began := time.Now()
 		s, v := newStore(as(current, 1), as(pending, 2)), newVerifier(t)
 		r := receive(t, s, v)
+		time.Sleep(time.Second)
 		_, err := v.Verify(t.Context(), signed(t, hook(2), "body"), []byte("body"))
 		require.NoError(t, err)
 		promoted := as(current, 2)
@@ -181,7 +194,7 @@ func TestReceiverUsageSurvivesAPromotion(t *testing.T) {
 		nextLook()
 		u, err := r.Usage(t.Context(), hook(2))
 		require.NoError(t, err)
-		require.True(t, u.LastUsed.Equal(began) && u.Since.Equal(began), "%+v", u)
+		require.True(t, u.LastUsed.Equal(began.Add(time.Second)) && u.Since.Equal(began), "%+v", u)
 	})
 }
 
@@ -266,6 +279,9 @@ func TestReceiverServesALookAndNoMore(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, status)
 		status, _, _ = ask(r, http.MethodPost, `{"accept":[{"serial":12},{"serial":11}]}`)
 		require.Equal(t, http.StatusOK, status, "it accepts that, whatever the store does")
+		require.NoError(t, r.Deploy(t.Context(), accept()))
+		status, _, _ = ask(r, http.MethodPost, "")
+		require.Equal(t, http.StatusServiceUnavailable, status)
 	})
 }
 

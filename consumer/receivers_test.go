@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +150,15 @@ func TestReplicasOfReceiversVerify(t *testing.T) {
 		require.NoError(t, b.v.Set(webhook.Secret{ID: "by hand", Value: hook(3).Secret}))
 		require.Error(t, f.Verify(t.Context(), hook(2)))
 		require.NotErrorIs(t, f.Verify(t.Context(), hook(2)), rotation.ErrRejected)
+		require.ErrorIs(t, mesh(b).Verify(t.Context(), hook(2)), rotation.ErrRejected)
+
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		late := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.ServeHTTP(w, r.WithContext(ended)) })
+		err = mesh(late).Verify(t.Context(), hook(2))
+		require.Error(t, err, "not tried is not known")
+		require.NotErrorIs(t, err, rotation.ErrRejected)
+		require.NotErrorIs(t, err, errors.ErrUnsupported)
 
 		f.Least = 3
 		err = f.Verify(t.Context(), hook(4))
@@ -190,6 +200,7 @@ func TestReplicasOfReceiversUsage(t *testing.T) {
 		u, err := f.Usage(t.Context(), hook(1))
 		require.NoError(t, err)
 		require.True(t, equalUsage(rotation.Usage{LastUsed: matched, Since: restarted, AsOf: time.Now()}, u), "%+v", u)
+		require.True(t, equalUsage(u, usageNow(t, mesh(b, a), 1)))
 		u, err = f.Usage(t.Context(), hook(2))
 		require.NoError(t, err)
 		require.True(t, equalUsage(rotation.Usage{Since: restarted, AsOf: time.Now()}, u), "%+v", u)
@@ -245,11 +256,19 @@ func TestReplicasTellHandlesAndReceiversApart(t *testing.T) {
 		for _, answer := range []string{
 			`{"instance":"x","accepts":[]}`, // without a time it is no evidence
 			`{"as_of":"2000-01-01T00:00:00Z","accepts":[]}`,
-			`{"instance":"x","as_of":"2000-01-01T00:00:00Z","accepts":[{"name":"` + string(make([]byte, 2000)) + `"}]}`,
+			`{"instance":"x","as_of":"2000-01-01T00:00:00Z","accepts":[{"name":"` + strings.Repeat("x", 2000) + `"}]}`,
 		} {
 			strange := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
 			_, err := mesh(strange).Observe(t.Context())
 			require.ErrorContains(t, err, "not that of")
+		}
+		// The report counts, whatever the status says.
+		for _, answer := range []string{
+			`{"instance":"x","serial":12}`, // a Handle that knows of no sets
+			`{"instance":"x","as_of":"2000-01-01T00:00:00Z","accepts":[{"serial":11}]}`,
+		} {
+			strange := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
+			require.ErrorIs(t, mesh(strange).Deploy(t.Context(), accept(2)), rotation.ErrNotYet)
 		}
 	})
 }

@@ -93,5 +93,3 @@ func (r *Receiver) wanted() []rotation.Key {
 	defer r.mu.Unlock()
 	return slices.Clone(r.want)
 }
-
-func isRejected(err error) bool { return errors.Is(err, rotation.ErrRejected) }

@@ -289,9 +289,18 @@ func TestIssuerSuiteSubscriptions(t *testing.T) {
 			}
 			return nil
 		})
-		rotationtest.IssuerSuite{Issuer: s, Verifier: has}.Run(t)
+		signs := func(context.Context) (rotation.Key, error) {
+			on := b.on()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if len(on) != 1 {
+				return rotation.Key{}, fmt.Errorf("%d subscriptions are on", len(on))
+			}
+			return rotation.Key{ID: on[0], Secret: secret.New(b.subs[on[0]].secret)}, nil
+		}
+		rotationtest.IssuerSuite{Issuer: s, Verifier: has, Signs: signs}.Run(t)
 		assert.Len(t, b.subs, 1, "everything was cleaned up")
-		assert.Equal(t, []string{old.ID}, b.on())
+		assert.Equal(t, []string{old.ID}, b.on(), "it is left as it was")
 	})
 }
 

@@ -159,7 +159,7 @@ func (d *drive) sworn(text string) error {
 	var needs []Need
 	for _, c := range d.st.Run.Consumers {
 		b := d.reg.binding(c.Name)
-		if b == nil || c.Verified == d.st.Run.Target || c.Sworn == c.Holds || d.r.accepts(d.ctx, b, d.value(d.st.Run.Target), c.AckedAt, false) != errBlind {
+		if b == nil || c.Sent == 0 || c.Verified == d.st.Run.Target || c.Sworn == c.Holds || d.r.accepts(d.ctx, b, d.value(d.st.Run.Target), c.AckedAt, false) != errBlind {
 			continue
 		}
 		needs = append(needs, d.personNeed("attest", c.Name, fmt.Sprintf("%s: "+text, c.Name, generationOf(d.st.key(d.st.Run.Target))), VerbAttest, VerbRollBack))

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -127,7 +128,10 @@ func (d *drive) unmatched() ([]Need, error) {
 	if err := d.relearn(seen); err != nil {
 		return nil, err
 	}
-	d.readReceipts(seen, func(c *consumerState, s sight) { d.rememberReceipts(c, s) })
+	d.readReceipts(seen, func(c *consumerState, s sight) {
+		d.rememberReceipts(c, s)
+		seen[c.Name] = s
+	})
 	landed := d.senderLanded()
 	var needs []Need
 	for _, c := range run.Consumers {
@@ -140,7 +144,7 @@ func (d *drive) unmatched() ([]Need, error) {
 			n.Text = c.Problem.text()
 			d.st.Problem = c.Problem
 		}
-		if b.Usage == nil {
+		if s := seen[c.Name]; s.Receipts == nil && s.ReceiptErr == nil {
 			n.Kind = NeedPerson
 			n.Text = fmt.Sprintf("%s: nothing tells which secret a delivery matched: look, and attest that one with generation %d was verified", c.Name, generationOf(d.st.key(run.Target)))
 		}
@@ -165,8 +169,14 @@ func (d *drive) senderLanded() time.Time {
 func (d *drive) senderStrayed() bool {
 	run := d.st.Run
 	_, can := As[Activator](d.reg.Issuer)
+	// In an emergency nobody accepts another secret, and so nobody can tell that the sender uses one.
+	deaf := d.emergency() && slices.ContainsFunc(run.Consumers, func(c *consumerState) bool { return c.Matched != run.Target })
 	if !d.reg.webhook || !can || run.Activated != run.Target || run.SenderTold == run.Target || time.Since(run.ActivatedAt) < d.reg.Policy.Patience {
 		return false
+	}
+	if deaf {
+		run.Activated = 0
+		return true
 	}
 	for _, c := range run.Consumers {
 		if !c.OldSince.IsZero() && time.Since(c.OldSince) >= d.reg.Policy.Patience {

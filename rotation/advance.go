@@ -59,7 +59,9 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 	if err != nil {
 		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
 	}
-	if cmd == nil && st.Lease == nil && st.idle(reg, time.Now()) {
+	from, owing := r.owing(name)
+	owing = owing && !from.After(time.Now())
+	if cmd == nil && st.Lease == nil && st.idle(reg, time.Now()) && !owing {
 		return st.status(reg), nil
 	}
 	d, st, err := r.acquire(ctx, reg, e, st, politely)
@@ -198,6 +200,9 @@ func (d *drive) work(cmd *command) error {
 	}
 	if err := d.checkRegistration(); err != nil {
 		return err
+	}
+	if d.reg.webhook {
+		d.repay()
 	}
 	d.watchDeadline()
 	if !d.emergency() { // debts can wait until the compromised keys are dead

@@ -123,7 +123,8 @@ func (d *drive) backoff(r retry, err error) retry {
 
 // slowest is the longest time between two tries.
 func (d *drive) slowest() time.Duration {
-	if d.emergency() {
+	dead := d.reg.webhook && d.st.Run != nil && !slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() })
+	if d.emergency() && !dead {
 		return d.r.cfg.CallTimeout
 	}
 	return 30 * d.r.cfg.CallTimeout

@@ -34,8 +34,12 @@ func (d *drive) received(key Key) error {
 		if run := d.st.Run; run != nil && run.consumer(b.Name) != nil {
 			c := run.consumer(b.Name)
 			since, word = c.AckedAt, c.word(key)
-			if c.Sent == 0 && key.Serial == run.New && run.New != 0 { // nobody ever told it of this one
+			switch { // it is where it was when the rotation began
+			case c.Sent != 0:
+			case key.Serial == run.New && run.New != 0:
 				word = refused
+			case key.Serial == run.Old && run.Old != 0:
+				word = accepted
 			}
 		}
 		g.Go(func() error {

@@ -160,6 +160,9 @@ func (r *Rotator) resolve(c Credential) (*registration, error) {
 // sender takes the issuer of a webhook secret for what it is.
 func (reg *registration) sender(c Credential, mistake func(string, ...any)) {
 	reg.webhook, reg.Ping, reg.Verifier = true, reg.Verifier, nil
+	if _, lists := As[Lister](c.Issuer); !lists && reg.Traits.ListLag == 0 {
+		reg.Traits.ListLag = -1 // nothing can lag
+	}
 	reg.parts.Verifier = "the receivers"
 	if reg.Ping != nil {
 		if err := validate("Verifier", reg.Ping); err != nil {

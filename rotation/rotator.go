@@ -46,6 +46,7 @@ type Rotator struct {
 	resting      map[string]time.Time     // guarded by mu: could not even be recorded; not looked at before
 	sightings    map[string]sighting      // guarded by mu: leases of others, as first seen
 	unrecorded   map[string][]late        // guarded by mu: emergencies that no journal took yet, by credential
+	untold       map[string]time.Time     // guarded by mu: webhooks whose receivers were told something without a record, and until when that can land
 	installation string                   // guarded by mu: of the journal; empty: not read yet
 	wake         chan struct{}            // one token: Run has something new to look at
 }

@@ -28,12 +28,15 @@ func (d *drive) shutOut() {
 	if !due {
 		return
 	}
-	_ = d.read() // a store that does not answer keeps nothing alive: what is not known is not accepted
+	known := d.read() == nil // a store that does not answer keeps nothing alive: what is not known is not accepted
 	run, now := d.st.Run, time.Now()
 	may := run.mayRevoke(d.st, d.reg.Traits, now)
 	if may && d.alarm != nil {
 		d.alarm.Stop()
 		d.fold() // what it has sent is older than what is sent now
+	}
+	if may && known { // receivers that follow the store can be told of nothing else
+		_ = d.project(nil) // the steps meet the trouble again
 	}
 	var reqs []DeployRequest
 	for _, c := range run.Consumers {
@@ -180,10 +183,7 @@ func (d *drive) allTold() error {
 	if err := d.stillAccepted(); err != nil {
 		return err
 	}
-	if d.neverLeft() {
-		return nil
-	}
-	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no older one")
+	return d.sworn("nothing can see which secrets it accepts: look, and attest that it accepts generation %d and no other")
 }
 
 // stillAccepted has receivers told again, as long as patience lasts, that go on accepting what they were told to forget.
@@ -296,6 +296,7 @@ func (r *Rotator) tell(ctx context.Context, reg *registration, req DeployRequest
 // refuseNamed has every receiver refuse keys that no record names yet. What else they are to accept only the store can say; where
 // it does not answer either, they accept nothing.
 func (r *Rotator) refuseNamed(ctx context.Context, reg *registration, keys []Key) error {
+	defer r.owe(reg)
 	doc, _ := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
 	set := slices.DeleteFunc(doc.Accepted(), func(k Key) bool {
 		return slices.ContainsFunc(keys, func(bad Key) bool {
@@ -315,6 +316,65 @@ func (r *Rotator) refuseNamed(ctx context.Context, reg *registration, keys []Key
 		}
 		g.Go(func() error {
 			errs[i] = r.tell(ctx, reg, req)
+			return nil
+		})
+	}
+	_ = g.Wait() // errs holds them
+	return multierror.Append(nil, errs...).ErrorOrNil()
+}
+
+// owe remembers that receivers were told something without a record: what the record wants has to be told again when that can land
+// no more.
+func (r *Rotator) owe(reg *registration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.untold == nil {
+		r.untold = map[string]time.Time{}
+	}
+	r.untold[reg.Name] = time.Now().Add(r.settle(reg))
+}
+
+// owing reports whether something is owed to the receivers, and from when on it can be told.
+func (r *Rotator) owing(name string) (from time.Time, owing bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from, owing = r.untold[name]
+	return from, owing
+}
+
+// repay tells the receivers what the record wants, whatever they were told without it.
+func (d *drive) repay() {
+	from, owing := d.r.owing(d.reg.Name)
+	if !owing || from.After(time.Now()) {
+		return
+	}
+	if run := d.st.Run; run != nil {
+		for _, c := range run.Consumers {
+			c.unlearn()
+		}
+	} else if d.retell() != nil {
+		return // the next Advance tries again
+	}
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	delete(d.r.untold, d.reg.Name)
+}
+
+// retell tells every receiver what it has to accept while no rotation is open.
+func (d *drive) retell() error {
+	set := d.acceptSet()
+	if len(set) == 0 || len(set) < len(d.st.wanted()) {
+		return &Error{Evidence: "the store does not have what the receivers need"}
+	}
+	errs := make([]error, len(d.reg.Bindings))
+	var g errgroup.Group
+	for i, b := range d.reg.Bindings {
+		req := DeployRequest{
+			ID:         fmt.Sprintf("%s/again-%d/%s/%s", d.home, d.st.Epoch, b.Name, labelOf(set)),
+			Credential: d.reg.Name, Consumer: b.Name, Key: d.living(), Role: RoleCurrent, Accept: set,
+		}
+		g.Go(func() error {
+			errs[i] = d.r.tell(d.ctx, d.reg, req)
 			return nil
 		})
 	}

@@ -91,6 +91,9 @@ func (r *Rotator) sooner(st Status) Status {
 	for _, l := range r.unrecorded[st.Credential] {
 		st.Next = earliest(st.Next, l.tried.Add(r.cfg.CallTimeout))
 	}
+	if from, owing := r.untold[st.Credential]; owing {
+		st.Next = earliest(st.Next, latest(from, time.Now().Add(r.cfg.CallTimeout/floor)))
+	}
 	return st
 }
 

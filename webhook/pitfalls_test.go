@@ -49,11 +49,7 @@ func TestPitfall1EmptyAndShortSecrets(t *testing.T) {
 	v := mustVerifier(t, webhook.Config{Scheme: webhook.GitHub})
 	_, err = verify(v, header("X-Hub-Signature-256", "sha256="+macHex("", "body")), "body")
 	require.ErrorIs(t, err, webhook.ErrNoSecret)
-	require.NoError(t, v.Set(), "whoever ends the last secret says so")
-	require.ErrorIs(t, func() error {
-		_, err := verify(v, header("X-Hub-Signature-256", "sha256="+macHex("", "body")), "body")
-		return err
-	}(), webhook.ErrNoSecret)
+	require.ErrorContains(t, v.Set(), "no secrets")
 	require.ErrorContains(t, v.Set(empty...), "every secret is empty")
 	require.NoError(t, v.Set(append(empty, sec("c", secretText))...), "an empty slot is skipped")
 	require.ErrorIs(t, func() error { _, err := verify(v, http.Header{}, "body"); return err }(), webhook.ErrUnsigned)

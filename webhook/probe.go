@@ -15,9 +15,6 @@ import (
 
 // CheckSet returns what Set would say of these secrets, and changes nothing.
 func (v *Verifier) CheckSet(secrets ...Secret) error {
-	if len(secrets) == 0 {
-		return nil
-	}
 	_, err := v.scheme.newSet(nil, secrets, v.least)
 	return err
 }
@@ -41,7 +38,11 @@ func (v *Verifier) Probe(sec Secret) error {
 		scheme: v.scheme, tolerance: max(v.tolerance, time.Minute), maxBody: defaultMaxBody,
 		url: publicURL{base: probeURL, path: true}, least: v.least,
 	}
-	if err := shadow.Set(v.secrets()...); err != nil {
+	secrets := v.secrets()
+	if len(secrets) == 0 {
+		return ErrNoSecret
+	}
+	if err := shadow.Set(secrets...); err != nil {
 		return err
 	}
 	r, body, err := v.scheme.probe(time.Now())

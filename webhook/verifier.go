@@ -125,15 +125,10 @@ func (v *Verifier) setMaxBody() error {
 }
 
 // Set replaces the secrets, newest first: all of them or, with an error, none. A secret that stays, with its ID and its value,
-// keeps its Usage. With no secrets at all everything is refused with ErrNoSecret from now on; with nothing but zero Values it is
-// an error.
+// keeps its Usage.
 func (v *Verifier) Set(secrets ...Secret) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(secrets) == 0 {
-		v.set.Store(nil)
-		return nil
-	}
 	next, err := v.scheme.newSet(v.set.Load(), secrets, v.least)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ func TestSetTakesAllOrNone(t *testing.T) {
 		"an id twice":       {sec("b", otherText), sec("b", thirdText)},
 		"a value twice":     {sec("b", otherText), sec("c", otherText)},
 		"nothing but empty": {{ID: "b"}},
+		"nothing":           {},
 	} {
 		require.Error(t, v.Set(bad...), name)
 		m, err := verify(v, header("X-Hub-Signature-256", "sha256="+macHex(secretText, "body")), "body")

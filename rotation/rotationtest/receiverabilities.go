@@ -87,7 +87,7 @@ func (r *reception) questions(ctx context.Context, keys ...rotation.Key) {
 	}
 }
 
-// verdictsTrue proves V3 where deliveries can be made.
+// verdictsTrue proves what Verify says where deliveries can be made.
 func verdictsTrue(ctx context.Context, r *reception) error {
 	switch {
 	case r.verifier == nil:

@@ -90,7 +90,7 @@ func mutantsOfVerdicts(add addReceiver) {
 		}
 	}())
 	late := func(what string, f func(*inbox, rotation.Key) error) {
-		add("V3", what, func() rotationtest.ReceiverSuite {
+		add("Deliver", what, func() rotationtest.ReceiverSuite {
 			b := newInbox()
 			b.lag = time.Minute
 			b.verify = func(_ context.Context, key rotation.Key) error { return f(b, key) }
@@ -101,7 +101,7 @@ func mutantsOfVerdicts(add addReceiver) {
 	late("all that it ever accepted", func(b *inbox, key rotation.Key) error {
 		return b.answer(slices.Concat(b.old, b.set), key)
 	})
-	add("V3", "of one process, and another one stays behind", func() rotationtest.ReceiverSuite {
+	add("Deliver", "of one process, and another one stays behind", func() rotationtest.ReceiverSuite {
 		b, other := newInbox(), newInbox()
 		b.deploy = func(ctx context.Context, req rotation.DeployRequest) error {
 			if len(req.Accept) > 1 || len(other.told()) == 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/handover-go/handover/rotation"
 )
 
-// ReceiverSuite proves a receiver of webhooks, that is a Consumer of a WebhookSecret with the Verifier beside it, against C1 to C4
-// and V1 to V3, and what else a rotation of a webhook's secret relies on: a set without any secret, emergencies, contexts that have
+// ReceiverSuite proves a receiver of webhooks, that is a Consumer of a WebhookSecret with the Verifier beside it, against C1 to C4,
+// V1 and V2, and what else a rotation of a webhook's secret relies on: a set without any secret, emergencies, contexts that have
 // ended, secrets without a value, silent errors; and its abilities where it has them: Observer, UsageReporter, Lagger, Identifier,
 // Checker, Validator.
 //
@@ -125,7 +125,7 @@ func (s ReceiverSuite) clauses() []clause {
 			"V2", "Asking changes nothing and is safe to repeat.", seen(asking),
 		},
 		{
-			"V3", "Verify says what deliveries meet, at no time more: a sender that is told too early, or a secret that is thought " +
+			"Deliver", "Verify says what deliveries meet, at no time more: a sender that is told too early, or a secret that is thought " +
 				"dead and is not, is what it is there to prevent.", seen(verdictsTrue),
 		},
 		{

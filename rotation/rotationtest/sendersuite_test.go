@@ -102,6 +102,10 @@ func TestIssuerSuiteAcceptsSenders(t *testing.T) {
 			}
 			return rotationtest.IssuerSuite{Issuer: s, Signs: s.signs, Patience: 2 * time.Minute}
 		},
+		"ended by a person": func(s sender) rotationtest.IssuerSuite {
+			s.revoke = func(context.Context, rotation.Key) error { return rotation.Manual("end it there") }
+			return rotationtest.IssuerSuite{Issuer: s, Signs: s.signs}
+		},
 		"person": func(s sender) rotationtest.IssuerSuite {
 			s.activate = func(context.Context, rotation.Key) error { return rotation.Manual("paste it there") }
 			return rotationtest.IssuerSuite{Issuer: s, Signs: s.signs}
@@ -204,6 +208,15 @@ func TestIssuerSuiteRejectsSenders(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A key that is alive and that only a person can end is told of.
+func TestIssuerSuiteSaysWhatIsLeftToPeople(t *testing.T) {
+	p := rotationtest.NewProvider()
+	by := plain{issuer{Provider: p, revoke: func(context.Context, rotation.Key) error { return rotation.Manual("end it there") }}}
+	err := rotationtest.IssuerSuite{Issuer: by, Verifier: p}.Check(t.Context())
+	requireClause(t, err, "I4")
+	require.ErrorContains(t, err, "which may be left")
 }
 
 func TestIssuerSuiteNamesWhatSignsDidWrong(t *testing.T) {

@@ -36,9 +36,8 @@ func TestClausesAreThoseOfTheInterfaces(t *testing.T) {
 		rotationtest.ConsumerSuite{}.Clauses())
 	assert.Equal(t, append(written("J"), "SavedAt", "Conditional", "Identity", "Check"), rotationtest.JournalSuite{}.Clauses())
 	assert.Equal(t, slices.Concat(written("C"), []string{"Empty", "Emergency", "Context", "Value", "Errors"}, written("V"),
-		[]string{"Observe", "Usage", "Lag", "Identity", "Check"}), rotationtest.ReceiverSuite{}.Clauses())
-	assert.Equal(t, append(written("V")[:2], "Errors", "Observe", "Identity", "Check"), rotationtest.VerifierSuite{}.Clauses(),
-		"V3 is of receivers")
+		[]string{"Deliver", "Observe", "Usage", "Lag", "Identity", "Check"}), rotationtest.ReceiverSuite{}.Clauses())
+	assert.Equal(t, append(written("V"), "Errors", "Observe", "Identity", "Check"), rotationtest.VerifierSuite{}.Clauses())
 }
 
 func TestIssuerSuiteRun(t *testing.T) {
@@ -100,7 +99,7 @@ func TestRunFails(t *testing.T) {
 			[]string{"Observe", "Lag", "Verify", "Check", "Validate"},
 		},
 		"receiver": {[]string{"Context", "Value"}, []string{
-			"C1", "C2", "C3", "C4", "Empty", "Emergency", "V1", "V2", "V3", "Observe", "Usage", "Lag", "Identity", "Check",
+			"C1", "C2", "C3", "C4", "Empty", "Emergency", "V1", "V2", "Deliver", "Observe", "Usage", "Lag", "Identity", "Check",
 		}},
 		"person": {nil, []string{
 			"C1", "C2", "C3", "C4", "Context", "Value", "Observe", "Lag", "Verify", "Check", "Validate",

@@ -15,7 +15,7 @@ import (
 
 // VerifierSuite proves a Verifier against V1 and V2, that it tells no secret, and its abilities Observe, Identity and Check
 // where it has them. Give it Dead for a Credential.Verifier, which presents keys to the accepting side, and Other for a
-// Binding.Verifier, which asks a consumer. That of a webhook's receiver, and V3, are for ReceiverSuite.
+// Binding.Verifier, which asks a consumer. That of a webhook's receiver is for ReceiverSuite.
 //
 // It asks some 60 times, and changes nothing itself. It presents a dead or random value about 30 times, two of them under
 // the name of Live: where failed attempts lock a user out, use an account where that does no harm.

@@ -100,10 +100,18 @@ func emergencies() []mutant {
 			"nobody looks whether a revoked key is dead",
 			"a revocation that was answered is no proof: what is seen alive is revoked again",
 			`plain/emergency: revoke.* says yes`,
-			[]edit{{"obligation.go", `		case isAlive:
-			victim.Answered = false
-`, `		case isAlive:
-`}},
+			[]edit{{"obligation.go", `			victim.Answered = false
+			victim.Retry = d.backoff(victim.Retry, nil)
+		}
+	}
+}
+
+// mayRevoke`, `			victim.Retry = d.backoff(victim.Retry, nil)
+		}
+	}
+}
+
+// mayRevoke`}},
 		},
 	}
 }
