@@ -441,8 +441,9 @@ func (o *oracle) overHook(e rotation.Event) {
 	if e.Kind != rotation.EventEnded || e.Strategy != rotation.Emergency {
 		return
 	}
+	unseen := func(r *receiver) bool { return r.astray && o.w.meddledAt.After(e.At.Add(-time.Minute)) }
 	for m, since := range o.compromised {
-		if rs := o.w.hooks.accepting(m); len(rs) > 0 && since.Before(e.At) && !o.handmade[m] && !o.tampered {
+		if rs := slices.DeleteFunc(o.w.hooks.accepting(m), unseen); len(rs) > 0 && since.Before(e.At) && !o.handmade[m] && !o.tampered {
 			o.broken("law 7", "the emergency has ended, and %s is compromised and accepted by %s", m.key.ID, rs[0].name)
 		}
 	}
@@ -461,10 +462,10 @@ func (w *World) verdictHook(s Script) {
 		o.broken("law 6", "it ended %q instead of %q", got, s.outcome)
 	}
 	current := w.provider.byValue(w.vault.served().Secret)
+	if w.meddled && w.meddledAt.After(last.EndedAt.Add(-time.Minute)) {
+		return // it was changed when nobody looked any more: that is for Inspect
+	}
 	if current == nil || o.handmade[current] {
-		if w.meddled && w.meddledAt.After(last.EndedAt.Add(-time.Minute)) {
-			return // that is for Inspect
-		}
 		o.broken("law 3", "at the end the store serves %v", w.vault.served())
 		return
 	}
@@ -480,8 +481,7 @@ func (w *World) verdictHook(s Script) {
 	}
 	for _, r := range h.receivers {
 		for _, i := range r.instances {
-			unseen := r.astray && w.meddledAt.After(last.EndedAt.Add(-time.Minute))
-			if ms := w.secrets(i.accepts); !r.hidden && !unseen && (len(ms) != 1 || ms[0] != current || len(i.accepts) != 1) && !o.lateDone(opDeploy) {
+			if ms := w.secrets(i.accepts); !r.hidden && (len(ms) != 1 || ms[0] != current || len(i.accepts) != 1) && !o.lateDone(opDeploy) {
 				o.broken("law 1", "at the end %s accepts %s, and %s is current", i.name, namesOf(ms), current.key.ID)
 			}
 		}

@@ -168,8 +168,9 @@ func (w *World) giveUp(p *process, st rotation.Status, s Script) bool {
 	if w.asked["abort"].IsZero() {
 		w.asked["abort"] = time.Now()
 	}
-	ready := time.Since(w.asked["abort"]) > time.Minute && time.Since(w.asked["abort"]) < 2*time.Hour
+	ready := time.Since(w.asked["abort"]) > time.Minute
 	if ready {
+		w.asked["abort"] = time.Now() // if it is refused, he asks again
 		w.tell("%s aborts", p.name)
 	}
 	return ready
