@@ -438,8 +438,8 @@ func (o *oracle) servingHook(k rotation.StoredKey) {
 
 // overHook is the end of an emergency: nothing that it was about is accepted, and the outage is over.
 func (o *oracle) overHook(e rotation.Event) {
-	if e.Kind != rotation.EventEnded || e.Strategy != rotation.Emergency {
-		return
+	if e.Kind != rotation.EventEnded || e.Strategy != rotation.Emergency || strings.HasSuffix(e.Text, string(rotation.TakenOver)) {
+		return // another one takes its place
 	}
 	unseen := func(r *receiver) bool { return r.astray && o.w.meddledAt.After(e.At.Add(-time.Minute)) }
 	for m, since := range o.compromised {
