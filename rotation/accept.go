@@ -198,7 +198,12 @@ func (d *drive) drop() error {
 			return err
 		}
 	}
-	if err := d.passGate(); err != nil {
+	err := d.passGate()
+	if err == nil && d.ping() { // what the sender would sign with at this moment
+		d.fresh = nil
+		err = d.passGate()
+	}
+	if err != nil {
 		if run.irreversible(d.st) {
 			return err
 		}

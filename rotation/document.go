@@ -127,7 +127,10 @@ func (d *drive) beside(issued Key) Versions {
 	out := d.doc
 	k := d.st.roles()[issued.Serial]
 	k.Key.Secret = issued.Secret
-	out.Keys = append(slices.Clone(d.doc.Keys), k)
+	out.Keys = slices.Clone(d.doc.Keys)
+	if d.value(issued.Serial).IsZero() { // a chosen value may be there already
+		out.Keys = append(out.Keys, k)
+	}
 	for i := range out.Keys {
 		if d.st.key(out.Keys[i].Key.Serial) == nil {
 			out.Keys[i].Key.Serial = 0
