@@ -20,7 +20,7 @@ func (w *World) answerHook(n rotation.Need, verb rotation.Verb) (truth, known bo
 		target := w.targetOf(n)
 		return r != nil && target != nil && w.attests(n, r, target), true
 	case verb == rotation.VerbDone && strings.HasSuffix(n.ID, "/sacrifice"):
-		return !slices.Contains(n.Verbs, rotation.VerbRollBack), true // an outage only where there is no other way
+		return w.giveUpLost(!slices.Contains(n.Verbs, rotation.VerbRollBack)), true
 	case verb == rotation.VerbDone && strings.HasSuffix(n.ID, "/activate"):
 		if w.hooks.told != nil {
 			w.hooks.signWith(w.hooks.told)
@@ -29,6 +29,20 @@ func (w *World) answerHook(n rotation.Need, verb rotation.Verb) (truth, known bo
 		return true, true
 	}
 	return false, false
+}
+
+// giveUpLost reports whether a person gives up deliveries that bear what the store has lost: where there is no other way, or the
+// other way leads here again.
+func (w *World) giveUpLost(must bool) bool {
+	if w.hooks.turned++; !must && w.hooks.turned < 2 {
+		return false
+	}
+	for _, m := range w.provider.keys {
+		if !w.vault.has(m) {
+			w.oracle.excused[m] = "a person gave it up"
+		}
+	}
+	return true
 }
 
 // attests reports whether what a person is asked to attest is so. A receiver that nothing can look into and that does not

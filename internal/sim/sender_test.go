@@ -33,6 +33,7 @@ type hooks struct {
 	refused   int         // genuine ones
 	from, to  time.Time   // of the first and the last of these that was refused
 	back      time.Time   // somebody put the sender back on the first secret
+	turned    int         // how often somebody was asked to give up what is lost
 	told      *minted     // what a person was asked to tell the sender
 }
 
