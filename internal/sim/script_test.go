@@ -112,6 +112,14 @@ const (
 	patient = 30 * time.Minute    // until a person answers
 )
 
+// patience is how long it takes until a person answers. In an emergency of a webhook all look.
+func (w *World) patience() time.Duration {
+	if w.hooks != nil && w.emergency {
+		return patient / 10
+	}
+	return patient
+}
+
 // live drives the credential from one process until the run is over.
 func (w *World) live(ctx context.Context, p *process, s Script) {
 	begun := false
@@ -201,7 +209,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		}
 		a, ok := w.answer(n, st)
 		w.mu.Unlock()
-		if !ok || time.Since(since) < patient {
+		if !ok || time.Since(since) < w.patience() {
 			continue
 		}
 		w.locked(func() {

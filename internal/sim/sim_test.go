@@ -28,6 +28,7 @@ var (
 	webhooks  = flag.Int("sim.webhooks", 1, "one in so many single faults of a webhook secret")
 	only      = flag.String("sim.only", "", "a regular expression for the faults of single runs")
 	reports   = flag.Int("sim.reports", 5, "failing schedules to print")
+	elsewhere = flag.Int("sim.elsewhere", 300, "one in so many single faults in the other settings")
 	logs      = flag.Bool("sim.logs", false, "traces with what the engine logs")
 )
 
@@ -71,14 +72,12 @@ func TestSinglesElsewhere(t *testing.T) {
 		for _, sc := range Scripts() {
 			if s.fits(sc) {
 				t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
-					explore(t, &Explorer{Setting: s, Script: sc, Part: [2]int{i + 1, elsewhere * sample}})
+					explore(t, &Explorer{Setting: s, Script: sc, Part: [2]int{i + 1, *elsewhere * sample}})
 				})
 			}
 		}
 	}
 }
-
-const elsewhere = 300 // one in so many faults
 
 // Between any two steps somebody does something to the world: a part of it.
 func TestInterventions(t *testing.T) {
@@ -104,7 +103,7 @@ func TestInterventionsElsewhere(t *testing.T) {
 		for _, sc := range Scripts() {
 			if s.fits(sc) {
 				t.Run(s.Name+"/"+sc.Name, func(t *testing.T) {
-					explore(t, &Explorer{Setting: s, Script: sc, Meddle: true, Part: [2]int{i + 1, *meddling * elsewhere / 4 * sample}})
+					explore(t, &Explorer{Setting: s, Script: sc, Meddle: true, Part: [2]int{i + 1, *meddling * *elsewhere / 4 * sample}})
 				})
 			}
 		}
