@@ -494,7 +494,7 @@ func TestWebhookReviewDebtLeaks(t *testing.T) {
 		r := p.rotator()
 		p.rotate(r)
 		require.Equal(t, rotation.PhaseSoak, p.paces(r, 10*time.Minute).Open.Phase)
-		p.receivers[1].Inject(rotationtest.Fault{Op: "Deploy", Until: time.Now().Add(13 * time.Hour)})
+		p.receivers[1].Inject(rotationtest.Fault{Op: "Deploy", Until: time.Now().Add(4 * time.Hour)})
 		p.ends(r)
 		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: p.seeded.ID}}})
 		p.settled(r, p.seeded.Secret)
