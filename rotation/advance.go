@@ -62,7 +62,7 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 	from, owing := r.owing(name)
 	owing = owing && !from.After(time.Now())
 	if cmd == nil && st.Lease == nil && st.idle(reg, time.Now()) && !owing {
-		return st.status(reg), nil
+		return r.sooner(st.status(reg)), nil
 	}
 	d, st, err := r.acquire(ctx, reg, e, st, politely)
 	if err != nil {
@@ -70,9 +70,9 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 	}
 	if d == nil {
 		if !cmd.done(st) {
-			return st.status(reg), busy(name, st.Lease)
+			return r.sooner(st.status(reg)), busy(name, st.Lease)
 		}
-		return st.status(reg), nil
+		return r.sooner(st.status(reg)), nil
 	}
 	err = d.do(cmd)
 	return r.sooner(d.st.status(reg)), err

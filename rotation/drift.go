@@ -294,6 +294,8 @@ func (d *drive) valueLost(k *keyState) error {
 		d.begin(Standard, "the value of the current key was lost", "")
 	case run == nil || serial != run.Target:
 		// A victim, or the old key before the promotion: forward is the only way, and the way we are going.
+	case d.reg.webhook && run.Strategy == RollBack && d.st.key(run.New).live() && !d.value(run.New).IsZero():
+		return d.forward("the value of the old secret was lost") // the receivers accept both
 	case run.irreversible(d.st) || run.Strategy == Emergency:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && k.Presented && d.rollBack("the value of the new key was lost") == nil:

@@ -91,13 +91,19 @@ func (r *Rotator) Sweep(ctx context.Context) ([]Status, error) {
 	return s.all, errors.Join(s.errs...)
 }
 
-// unlooked are the names that were registered since the last Sweep, and those with an emergency that no journal took: the
+// unlooked are the names that were registered since the last Sweep, and those with an emergency that no journal took, or whose
+// receivers were told something without a record: the
 // journal does not know when they are due.
 func (r *Rotator) unlooked() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name := range r.unrecorded {
 		r.unseen[name] = true
+	}
+	for name, from := range r.untold {
+		if !from.After(time.Now()) {
+			r.unseen[name] = true
+		}
 	}
 	names := make([]string, 0, len(r.unseen))
 	for name := range r.unseen {

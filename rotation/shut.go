@@ -35,7 +35,8 @@ func (d *drive) shutOut() {
 		d.alarm.Stop()
 		d.fold() // what it has sent is older than what is sent now
 	}
-	if may && known { // receivers that follow the store can be told of nothing else
+	drift := judge(d.st, d.doc, d.home)
+	if may && known && drift != driftForeign && drift != driftBehind { // receivers that follow the store can be told of nothing else
 		_ = d.project(nil) // the steps meet the trouble again
 	}
 	var reqs []DeployRequest
