@@ -214,7 +214,8 @@ func TestWebhookReviewLateAcceptAfterEmergency(t *testing.T) {
 				}}
 				r := p.rotator()
 				if force {
-					go func() { _, _ = r.Rotate(t.Context(), name, rotation.Trigger{}) }()
+					first := r
+					go func() { _, _ = first.Rotate(t.Context(), name, rotation.Trigger{}) }()
 					time.Sleep(2 * time.Second)
 					r = p.rotator()
 				} else {

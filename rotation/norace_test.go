@@ -1,0 +1,9 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !race
+
+package rotation_test
+
+// stride is how many cases the longest tables of cases go on at a time: the race detector makes each ten times as long.
+const stride = 1
