@@ -50,6 +50,17 @@ const (
 	lastTry  = 2 * time.Minute // before the horizon
 )
 
+// lastBefore makes a delivery just before the slower edge of the sender learns of a change, and it gets through just before the
+// sender gives it up. The caller holds the lock.
+func (h *hooks) lastBefore(r *receiver) {
+	if r.hidden || r.kind == Idle {
+		return
+	}
+	d := h.sign(r)
+	d.by, d.stubborn = h.signs(d.made, 1), true
+	_ = h.attempt(d) // the sender repeats it
+}
+
 // sign makes a delivery, at one edge of the sender after the other.
 func (h *hooks) sign(r *receiver) *delivery {
 	h.made++

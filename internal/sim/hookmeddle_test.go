@@ -89,15 +89,15 @@ func (w *World) editHook(doc rotation.Versions, current int, onPurpose bool) {
 	w.oracle.byHand = false
 }
 
-// excuseHook says of every secret that a person takes out of the store, or hides in it, that whoever reads it cannot accept it.
+// excuseHook says of whoever reads the store that it can do nothing for secrets that a person takes out of it.
 func (w *World) excuseHook(doc rotation.Versions) {
 	if w.hooks == nil {
 		return
 	}
 	stay := w.secrets(doc.Accepted())
-	for _, m := range w.secrets(w.vault.doc.Accepted()) {
-		if !slices.Contains(stay, m) {
-			w.oracle.excused[m] = "a person took it out of the store"
+	for _, r := range w.hooks.receivers {
+		if r.kind == Follows && slices.ContainsFunc(w.secrets(w.vault.doc.Accepted()), func(m *minted) bool { return !slices.Contains(stay, m) }) {
+			r.astray = true
 		}
 	}
 }

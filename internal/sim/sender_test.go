@@ -177,6 +177,14 @@ func (h *hooks) signWith(m *minted) {
 	if !h.w.vault.has(m) && !h.w.meddled {
 		h.w.oracle.broken("law 2", "the sender is to sign with %s, and the store does not have it", m.key.ID)
 	}
+	if by := h.signs(time.Now(), 0); len(by) != 1 || by[0] != m {
+		for _, r := range h.receivers {
+			h.w.in(h.w.setting.Propagate-time.Second, func() { h.lastBefore(r) })
+			if h.w.setting.Propagate == 0 {
+				h.lastBefore(r)
+			}
+		}
+	}
 	h.signers = append(h.signers, signer{key: m, from: time.Now()})
 	h.w.oracle.presented[m] = true
 	h.w.tell("the sender signs with %s", m.key.ID)

@@ -117,7 +117,9 @@ const (
 	jobRuns  = 2 * time.Minute
 )
 
-// fits reports whether a script makes sense here: where issuing ends the old key, there is nothing to go back to.
+// fits reports whether a script makes sense here: where issuing ends the old key, or is what tells the sender, there is nothing
+// to go back to.
 func (s Setting) fits(sc Script) bool {
-	return !((s.Traits.KillsOld || s.Signing == AtOnce) && sc.Table == rotation.RollBack)
+	blind := sc.BrittleFirst && len(s.Receivers) > 0 && s.Receivers[0] == Unseen // nobody sees that it does not take the new one
+	return !((s.Traits.KillsOld || s.Signing == AtOnce) && sc.Table == rotation.RollBack) && !blind
 }

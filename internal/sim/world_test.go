@@ -208,6 +208,9 @@ func (w *World) listen() {
 		if kind != Idle {
 			every := 7*time.Minute + time.Duration(i)*97*time.Second
 			w.in(every/3, func() { h.deliverTo(r, every) })
+			before := h.sign(r) // the later the receiver, the later it comes
+			before.stubborn, before.made = true, w.began.Add(-time.Duration(len(w.setting.Receivers)-i)*10*time.Minute)
+			h.again(before)
 		}
 		if kind == Renewed || kind == Follows {
 			for _, at := range []time.Duration{40 * time.Minute, 130 * time.Minute, 5 * time.Hour} {
