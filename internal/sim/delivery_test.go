@@ -47,13 +47,13 @@ func (h *hooks) deliverTo(r *receiver, every time.Duration) {
 
 const (
 	stubborn = 4               // one in so many deliveries gets through at its last try
-	lastTry  = 2 * time.Minute // before the horizon
+	lastTry  = 2 * time.Second // before the horizon
 )
 
 // lastBefore makes a delivery just before the slower edge of the sender learns of a change, and it gets through just before the
 // sender gives it up. The caller holds the lock.
 func (h *hooks) lastBefore(r *receiver) {
-	if r.hidden || r.kind == Idle {
+	if r.hidden || r.kind != Renewed { // the others must not keep the gate shut for it
 		return
 	}
 	d := h.sign(r)

@@ -21,7 +21,10 @@ func Webhooks() []Setting {
 	once.RetryHorizon = -1
 	skews := []time.Duration{-2 * time.Second, 2 * time.Second}
 	return []Setting{
-		{Name: "webhook", Signing: Activates, Traits: quick, Policy: policy, Receivers: []Kind{Told, Follows, Renewed}},
+		{
+			Name: "webhook", Signing: Activates, Traits: quick, Policy: policy, Receivers: []Kind{Told, Follows, Renewed},
+			Renewed: 190 * time.Minute, // when it has just verified the last delivery that bears the old secret
+		},
 		{
 			Name: "webhook, slow", Signing: Activates, Traits: slow, Policy: policy, Propagate: 50 * time.Second, UsageLag: 10 * time.Minute,
 			Receivers: []Kind{Renewed, Follows, Told, Idle}, OneID: true, Skews: skews, AbortIn: rotation.PhaseProve,

@@ -252,6 +252,9 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		}
 		w.mu.Lock()
 		if m != nil && w.hooks != nil {
+			if w.met == 0 && !w.meddled {
+				w.oracle.broken("law 6", "a person has to end %s, although nothing went wrong", m.key.ID)
+			}
 			w.endHook(m)
 			w.tell("a person ends %s by hand", m.key.ID)
 		} else if m != nil && m.gone.IsZero() {

@@ -213,9 +213,10 @@ func (w *World) listen() {
 			h.again(before)
 		}
 		if kind == Renewed || kind == Follows {
-			for _, at := range []time.Duration{40 * time.Minute, 130 * time.Minute, 5 * time.Hour} {
-				w.in(at+time.Duration(i)*time.Minute, r.renew)
-			}
+			w.in(40*time.Minute+time.Duration(i)*time.Minute, r.renew)
+		}
+		if again := w.setting.Renewed; kind == Renewed && again > 0 {
+			w.in(again, r.renew)
 		}
 	}
 }

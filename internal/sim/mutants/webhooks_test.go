@@ -32,7 +32,9 @@ func webhooks() []mutant {
 			"the old secret is left out when the new one is told",
 			"until the sender has moved the receivers accept both",
 			`webhook/standard`,
-			[]edit{{"accept.go", `known && w.Role != RoleRetiring && !w.Compromised {`, `known && w.Role != RoleRetiring && !w.Compromised && (k.Key.Serial == d.st.Run.Target || d.st.Run.Phase != PhaseAccept) {`}},
+			[]edit{{"deploy.go", `		req.Accept = d.acceptSet()
+`, `		req.Accept = d.acceptSet()[:1]
+`}},
 		},
 		{
 			"the receivers forget before it is quiet",
