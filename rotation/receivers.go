@@ -55,13 +55,14 @@ func (d *drive) received(key Key) error {
 
 // word is what a person has said that a receiver accepts.
 func (c *consumerState) word(key Key) recorded {
+	sworn := slices.Contains(strings.Split(c.Sworn, setSeparator), serialText(key.Serial))
 	switch {
-	case c.Sworn == "" || c.Sworn != c.Holds:
-		return errBlind
-	case slices.Contains(strings.Split(c.Sworn, setSeparator), serialText(key.Serial)):
+	case sworn && c.holds(key.Serial): // in the set that was looked at, and in every one since
 		return accepted
-	default:
+	case c.Sworn != "" && c.Sworn == c.Holds:
 		return refused
+	default:
+		return errBlind
 	}
 }
 
