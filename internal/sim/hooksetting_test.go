@@ -26,17 +26,17 @@ func Webhooks() []Setting {
 			Renewed: 190 * time.Minute, // when it has just verified the last delivery that bears the old secret
 		},
 		{
-			Name: "webhook, slow", Signing: Activates, Traits: slow, Policy: policy, Propagate: 50 * time.Second, UsageLag: 10 * time.Minute,
-			Receivers: []Kind{Renewed, Follows, Told, Idle}, OneID: true, Skews: skews, AbortIn: rotation.PhaseProve,
+			Name: "webhook, slow", Signing: Activates, Traits: slow, Policy: policy, Propagate: 50 * time.Second,
+			Receivers: []Kind{Renewed, Follows, Told, Idle}, OneID: true, Skews: skews,
 		},
 		{
-			Name: "webhook, signs at once", Signing: AtOnce, Traits: grace, ListLag: 20 * time.Second,
+			Name: "webhook, signs at once", Signing: AtOnce, Traits: grace, ListLag: 20 * time.Second, UsageLag: 10 * time.Minute,
 			Policy:    rotation.Policy{Overlap: time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowProviderDeadline: true},
 			Receivers: []Kind{Told, Follows, Renewed},
 		},
 		{
 			Name: "webhook, by hand", Signing: Console, Traits: once, Policy: policy, NoPing: true,
-			Receivers: []Kind{Unseen, Told, Follows}, Skews: skews,
+			Receivers: []Kind{Unseen, Told, Follows}, Skews: skews, AbortIn: rotation.PhaseProve,
 		},
 	}
 }

@@ -126,7 +126,10 @@ func webhooks() []mutant {
 			`webhook/(emergency|standard): deploy.* (says yes|lags|late)`,
 			[]edit{{"receivers.go", `	case len(yes) == 0 && len(unknown) == 0:
 		return ErrRejected`, `	case len(no) > 0:
-		return ErrRejected`}},
+		return ErrRejected`}, {"shut.go", `	if err := d.stillAccepted(); err != nil {
+		return err
+	}
+	return d.sworn`, `	return d.sworn`}},
 		},
 		{
 			"a secret is dead although a call can land",
@@ -158,7 +161,10 @@ func webhooks() []mutant {
 			"deliveries are given up without asking",
 			"where the store has lost what the sender may sign with, a person says whether deliveries may be refused",
 			`webhook/standard: .*are lost`,
-			[]edit{{"accept.go", `	if d.emergency() || run.Sacrificed || `, `	if true || d.emergency() || run.Sacrificed || `}},
+			[]edit{
+				{"accept.go", `	if d.emergency() || run.Sacrificed || `, `	if true || d.emergency() || run.Sacrificed || `},
+				{"accept.go", `c.Holds == c.Offered && (c.Holds == labelOfSerials(d.st.wanted()) || c.Holds`, `c.Holds == c.Offered && (c.Holds`},
+			},
 		},
 	}
 }
