@@ -63,9 +63,10 @@ func (w *World) attests(n rotation.Need, r *receiver, target *minted) bool {
 			return d.to == r && !slices.Contains(d.by, target) && time.Since(d.made) < w.hooks.horizon()
 		})
 	}
+	only := strings.Contains(n.Text, "and no ") // "no other"
 	accepts := w.secrets(r.instances[0].accepts)
-	fine := slices.Contains(accepts, target) && (len(accepts) == 1 || !strings.Contains(n.Text, "no older one"))
-	if meant := w.secrets(r.meant); !fine && slices.Contains(meant, target) && (len(meant) == 1 || !strings.Contains(n.Text, "no older one")) {
+	fine := slices.Contains(accepts, target) && (len(accepts) == 1 || !only)
+	if meant := w.secrets(r.meant); !fine && slices.Contains(meant, target) && (len(meant) == 1 || !only) {
 		w.tell("a person mends %s", r.name)
 		r.hold(r.instances[0], r.meant)
 		return true

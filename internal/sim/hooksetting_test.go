@@ -27,7 +27,7 @@ func Webhooks() []Setting {
 		},
 		{
 			Name: "webhook, slow", Signing: Activates, Traits: slow, Policy: policy, Propagate: 50 * time.Second,
-			Receivers: []Kind{Renewed, Follows, Told, Idle}, OneID: true, Skews: skews,
+			Receivers: []Kind{Renewed, Follows, Told, Idle}, OneID: true, Skews: skews, Renewed: -1,
 		},
 		{
 			Name: "webhook, signs at once", Signing: AtOnce, Traits: grace, ListLag: 20 * time.Second, UsageLag: 10 * time.Minute,

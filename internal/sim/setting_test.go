@@ -31,7 +31,7 @@ type Setting struct {
 	Signing   Signing // of a webhook
 	Receivers []Kind
 	OneID     bool           // every secret of the webhook bears the same id
-	Renewed   time.Duration  // when those that are started anew are so once more
+	Renewed   time.Duration  // when those that are started anew are so once more; negative: they never are
 	NoPing    bool           // the sender makes no test deliveries
 	AbortIn   rotation.Phase // where somebody gives the new secret up, in the script of the roll-back
 

@@ -212,7 +212,7 @@ func (w *World) listen() {
 			before.stubborn, before.made = true, w.began.Add(-time.Duration(len(w.setting.Receivers)-i)*10*time.Minute)
 			h.again(before)
 		}
-		if kind == Renewed || kind == Follows {
+		if kind == Follows || kind == Renewed && w.setting.Renewed >= 0 {
 			w.in(40*time.Minute+time.Duration(i)*time.Minute, r.renew)
 		}
 		if again := w.setting.Renewed; kind == Renewed && again > 0 {

@@ -144,7 +144,7 @@ func webhooks() []mutant {
 			[]edit{
 				{"receivers.go", `answers[i] == errBlind {
 				answers[i] = word`, `answers[i] == errBlind {
-				answers[i] = nil`},
+				_, answers[i] = word, nil`},
 				{"accept.go", `	if len(needs) > 0 {
 		return d.again(needs...)
 	}
