@@ -88,6 +88,9 @@ func (h *hooks) attempt(d *delivery) error {
 		d.to.saw[m] = latest(d.to.saw[m], d.made)
 		if others := d.to.others(m); !slices.ContainsFunc(d.by, func(b *minted) bool { return slices.Contains(others, b) }) {
 			d.to.needed[m] = now
+			if keepLogs {
+				h.w.tell("%s needs %s for a delivery made at %s", i.name, m.key.ID, h.w.clock(d.made))
+			}
 		}
 		h.forget(d)
 		return nil

@@ -23,14 +23,14 @@ func Webhooks() []Setting {
 	return []Setting{
 		{
 			Name: "webhook", Signing: Activates, Traits: quick, Policy: policy, Receivers: []Kind{Told, Follows, Renewed},
-			Renewed: 190 * time.Minute, // when it has just verified the last delivery that bears the old secret
+			Past: true, Renewed: 190 * time.Minute, // when it has just verified the last delivery that bears the old secret
 		},
 		{
 			Name: "webhook, slow", Signing: Activates, Traits: slow, Policy: policy, Propagate: 50 * time.Second,
 			Receivers: []Kind{Renewed, Follows, Told, Idle}, OneID: true, Skews: skews, Renewed: -1,
 		},
 		{
-			Name: "webhook, signs at once", Signing: AtOnce, Traits: grace, ListLag: 20 * time.Second, UsageLag: 10 * time.Minute,
+			Name: "webhook, signs at once", Signing: AtOnce, Traits: grace, ListLag: 20 * time.Second, UsageLag: 10 * time.Minute, Past: true,
 			Policy:    rotation.Policy{Overlap: time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowProviderDeadline: true},
 			Receivers: []Kind{Told, Follows, Renewed},
 		},

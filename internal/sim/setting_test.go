@@ -32,6 +32,7 @@ type Setting struct {
 	Receivers []Kind
 	OneID     bool           // every secret of the webhook bears the same id
 	Renewed   time.Duration  // when those that are started anew are so once more; negative: they never are
+	Past      bool           // deliveries that were made before are still to come
 	NoPing    bool           // the sender makes no test deliveries
 	AbortIn   rotation.Phase // where somebody gives the new secret up, in the script of the roll-back
 

@@ -208,9 +208,11 @@ func (w *World) listen() {
 		if kind != Idle {
 			every := 7*time.Minute + time.Duration(i)*97*time.Second
 			w.in(every/3, func() { h.deliverTo(r, every) })
-			before := h.sign(r) // the later the receiver, the later it comes
-			before.stubborn, before.made = true, w.began.Add(-time.Duration(len(w.setting.Receivers)-i)*10*time.Minute)
-			h.again(before)
+			if w.setting.Past { // the later the receiver, the later it comes
+				before := h.sign(r)
+				before.stubborn, before.made = true, w.began.Add(-time.Duration(len(w.setting.Receivers)-i)*10*time.Minute)
+				h.again(before)
+			}
 		}
 		if kind == Follows || kind == Renewed && w.setting.Renewed >= 0 {
 			w.in(40*time.Minute+time.Duration(i)*time.Minute, r.renew)
