@@ -214,7 +214,7 @@ func (w *World) listen() {
 				h.again(before)
 			}
 		}
-		if kind == Follows || kind == Renewed && w.setting.Renewed >= 0 {
+		if (kind == Follows || kind == Renewed) && w.setting.Renewed >= 0 {
 			w.in(40*time.Minute+time.Duration(i)*time.Minute, r.renew)
 		}
 		if again := w.setting.Renewed; kind == Renewed && again > 0 {
