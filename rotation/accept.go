@@ -232,6 +232,27 @@ func (d *drive) drop() error {
 	return d.cleanSender()
 }
 
+// reprieve takes the intent of a drop back as long as nothing has come of it: the gate is asked again, and whatever has become of the
+// store in the meantime is judged as if there had been none.
+func (d *drive) reprieve() {
+	run := d.st.Run
+	if !d.reg.webhook || run == nil || run.Strategy == Emergency {
+		return
+	}
+	for _, victim := range d.st.victims() {
+		begun := !victim.Condemned || victim.RevokedAt.IsZero() || victim.compromised() || victim.Answered || !victim.DebtSince.IsZero()
+		for _, c := range run.Consumers { // who is on a list of the record before it is told
+			begun = begun || c.Sent != 0 && !slices.Contains(strings.Split(c.Offered, setSeparator), serialText(victim.Key.Serial))
+		}
+		for _, k := range d.doc.Keys { // and who follows the store has forgotten it
+			begun = begun || k.Key.Serial == victim.Key.Serial && k.Role == RoleRetiring
+		}
+		if !begun {
+			victim.Condemned, victim.RevokedAt = false, time.Time{}
+		}
+	}
+}
+
 // lateDrop waits for a person, and for receivers that do not answer as long as patience lasts; then the secret is a debt.
 func (d *drive) lateDrop(err error) error {
 	var w *waiting

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // drift is how a store differs from what the journal expects.
@@ -95,6 +96,7 @@ func (d *drive) recognise() error {
 		return err
 	}
 	d.adoptStored()
+	d.reprieve()
 	found := judge(d.st, d.doc, d.home)
 	if found == driftForeign || found == driftBehind { // the journal itself may be another one than when this process began
 		home, err := d.r.freshInstallation(d.ctx)
@@ -230,6 +232,7 @@ func (d *drive) disown() error {
 // restored handles a store that came back from a backup.
 func (d *drive) restored() error {
 	d.note(slog.LevelWarn, "the store was restored from a backup")
+	d.servedAgain()
 	if ours := d.value(d.st.Current); !ours.IsZero() {
 		err := d.verify(ours)
 		if d.reg.webhook && (errors.Is(err, errMixed) || errors.Is(err, errBlind)) {
@@ -245,6 +248,20 @@ func (d *drive) restored() error {
 	s, _ := parseStamp(d.doc.Stamp)
 	d.st.StoreEpoch = s.Epoch
 	return nil
+}
+
+// servedAgain makes debts of webhook secrets that were proven dead and that the store serves again: whoever follows the store accepts
+// them.
+func (d *drive) servedAgain() {
+	if !d.reg.webhook {
+		return
+	}
+	for _, k := range d.doc.Accepted() {
+		if ks := d.st.key(k.Serial); ks != nil && !ks.DeadAt.IsZero() {
+			ks.DeadAt, ks.Proof, ks.Answered = time.Time{}, "", false
+			d.owe(ks, &Error{Evidence: "the store has served it again"})
+		}
+	}
 }
 
 // recordStrangers makes debts of keys in the store that no record names: a person looks at them, nothing kills them.
@@ -296,6 +313,9 @@ func (d *drive) valueLost(k *keyState) error {
 		// A victim, or the old key before the promotion: forward is the only way, and the way we are going.
 	case d.reg.webhook && run.Strategy == RollBack && d.st.key(run.New).live() && !d.value(run.New).IsZero():
 		return d.forward("the value of the old secret was lost") // the receivers accept both
+	case d.reg.webhook && k.Presented && run.Strategy != Emergency && run.irreversible(d.st):
+		d.abandon(k, &Error{Evidence: "the store lost its value"})
+		k.Condemned = false // the sender may be signing with it: a person is asked before anybody forgets it
 	case run.irreversible(d.st) || run.Strategy == Emergency:
 		d.abandon(k, &Error{Evidence: "the store lost its value"})
 	case run.Old != 0 && run.Old != serial && !d.value(run.Old).IsZero() && k.Presented && d.rollBack("the value of the new key was lost") == nil:

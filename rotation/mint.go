@@ -124,6 +124,9 @@ func (d *drive) choose(c Chooser, a *attempt, req IssueRequest) (chosen Key, abs
 		a.Fate = fateRefused
 		return Key{}, false, err
 	}
+	if landed := d.value(a.Serial); !landed.IsZero() { // by a write of this attempt that was given up
+		chosen = landed
+	}
 	chosen = d.numbered(a, chosen)
 	a.Chosen, d.st.Run.Target = true, a.Serial
 	d.enter(a, chosen)

@@ -215,7 +215,7 @@ func (d *drive) rollBack(why string) error {
 		return &Error{Evidence: "the old key, " + old.Key.String() + ", is condemned already", Action: "begin a new rotation when this one has ended"}
 	case d.signsAtOnce() && (d.st.key(run.New) != nil || run.trying()):
 		return &Error{Evidence: "the sender signs with the new secret already, and cannot be told to use the old one"}
-	case old.Stored && d.loaded && d.value(run.Old).IsZero():
+	case old.Lost || old.Stored && d.loaded && d.value(run.Old).IsZero():
 		return &Error{Evidence: "the store has lost the value of " + old.Key.String()}
 	}
 	run.Strategy, run.Phase, run.RollBackAt = RollBack, PhaseRestore, time.Now()

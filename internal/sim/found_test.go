@@ -77,6 +77,33 @@ func TestFound(t *testing.T) {
 		}, {
 			"another installation writes the store, and what was asked for is forgotten",
 			"plain", "standard", "save journal#3 another installation writes the store",
+		}, {
+			"receivers that were told without a record after the end of an emergency are never told again",
+			"webhook", "emergency", "load journal#13 stalls",
+		}, {
+			"the sender is told once, does nothing, and signs for ever with what every receiver refuses",
+			"webhook", "emergency", "activate k2#1 says yes",
+		}, {
+			"a store that does not answer has the receivers refuse what is good",
+			"webhook", "emergency", "load store#10 stalls",
+		}, {
+			"a chosen secret is in the store twice",
+			"webhook", "standard", "save journal#4 a key of a person's in the store",
+		}, {
+			"what an emergency shuts out is written over a newer journal's store",
+			"webhook", "emergency", "deploy told0 k2#1 the journal is emptied",
+		}, {
+			"a roll-back to a secret whose value is lost",
+			"webhook", "roll-back", "save journal#29 the values beside the current one are lost",
+		}, {
+			"a chosen secret whose write was given up lands, and the sender is told another one",
+			"webhook", "emergency", "save store#2 stalls",
+		}, {
+			"the intent of a drop that came to nothing outlives what it was about",
+			"webhook", "standard", "save journal#56 the store is restored",
+		}, {
+			"a backup of the store serves a secret again that was proven dead",
+			"webhook", "standard", "save journal#66 the store is restored",
 		},
 	} {
 		t.Run(f.what, func(t *testing.T) {

@@ -22,6 +22,8 @@ type hookOracle struct {
 	storm     bool                                // an emergency is open: refused deliveries are its outage
 	since     time.Time                           // it was reported
 	calmSince time.Time                           // the last one has ended
+	blind     bool                                // receivers were told something without a record, after its end
+	repaying  bool                                // and since then what the record wants
 }
 
 // stormy reports whether an emergency has come that has not ended.
@@ -31,8 +33,11 @@ func (o *oracle) stormy() bool { return o.hook.storm }
 // may arrive.
 func (o *oracle) lookHooks(why string) {
 	h, now := o.w.hooks, time.Now()
+	if o.hook.blind && o.hook.repaying && o.allTake(h) {
+		o.hook.storm, o.hook.blind, o.hook.calmSince = false, false, now
+	}
 	for _, r := range h.receivers {
-		if r.hidden || r.kind == Idle && !r.pinged() {
+		if r.hidden || r.kind == Idle { // an idle one gets only tests, whose refusal the engine sees
 			continue
 		}
 		for _, i := range r.instances {
@@ -51,8 +56,20 @@ func (o *oracle) lookHooks(why string) {
 	o.everRefused()
 }
 
-// pinged: a receiver without deliveries gets only tests, whose refusal the engine sees.
-func (r *receiver) pinged() bool { return false }
+// allTake reports whether every receiver accepts what the sender signs now.
+func (o *oracle) allTake(h *hooks) bool {
+	for edge := range edges {
+		by := h.signs(time.Now(), edge)
+		for _, r := range h.receivers {
+			for _, i := range r.instances {
+				if !r.hidden && !slices.ContainsFunc(by, i.takes) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
 
 func (o *oracle) wouldPass(r *receiver, i *listener, d *delivery, why string) {
 	if !slices.ContainsFunc(d.by, i.takes) && !o.forgiven(d) && !r.astray && !o.lateDone(opDeploy) {
@@ -156,10 +173,12 @@ func (o *oracle) toldOff(what op, about string) (urgent bool) {
 func (o *oracle) beforeHook(p *process, what op, about string) {
 	urgent := o.toldOff(what, about)
 	if strings.HasSuffix(about, unrecorded) { // neither journal nor store need say that it is over
+		o.hook.blind, o.hook.repaying = o.hook.blind || !o.stormy(), false
 		o.hook.storm = true
 		return
 	}
 	if what == opDeploy {
+		o.hook.repaying = true
 		o.offering(p, about)
 	}
 	if urgent || what == opDeploy && o.stormy() {
@@ -330,7 +349,8 @@ func (o *oracle) forgetting(p *process, begun time.Time, m *minted, stay []*mint
 			o.leaving(p, begun, m, stay, r)
 		}
 	}
-	if at, ok := o.replacedAt[m]; ok && !o.newer(m, w.provider.byValue(w.vault.served().Secret)) && time.Since(at) < w.setting.Policy.Overlap-2*clockSkew && !w.atOnce {
+	brief := o.replacedAt[m].Sub(w.meddledAt).Abs() < callTimeout // put back by hand in the middle of a write: that counts as a late write of ours
+	if at, ok := o.replacedAt[m]; ok && !brief && !o.newer(m, w.provider.byValue(w.vault.served().Secret)) && time.Since(at) < w.setting.Policy.Overlap-2*clockSkew && !w.atOnce {
 		o.broken("law 4", "%s is forgotten %v after it was replaced; the overlap is %v", m.key.ID, time.Since(at), w.setting.Policy.Overlap)
 	}
 }
@@ -452,7 +472,7 @@ func (o *oracle) overHook(e rotation.Event) {
 		}
 	}
 	if o.hook.since.Before(e.At) {
-		o.hook.storm, o.hook.calmSince = false, time.Now()
+		o.hook.storm, o.hook.blind, o.hook.calmSince = false, false, time.Now()
 		h := o.w.hooks
 		o.w.tell("the outage: %d of %d deliveries refused, from %s to %s", h.refused, h.made, o.w.clock(h.from), o.w.clock(h.to))
 	}

@@ -25,7 +25,7 @@ var (
 	seconds   = flag.Int("sim.seconds", 4, "how long to run random schedules")
 	seed      = flag.Uint64("sim.seed", 1, "of random schedules; 0: another one each time")
 	meddling  = flag.Int("sim.meddle", 60, "one in so many interventions; 1: all of them")
-	webhooks  = flag.Int("sim.webhooks", 1, "one in so many single faults of a webhook secret")
+	webhooks  = flag.Int("sim.webhooks", 6, "one in so many single faults of a webhook secret")
 	only      = flag.String("sim.only", "", "a regular expression for the faults of single runs")
 	reports   = flag.Int("sim.reports", 5, "failing schedules to print")
 	elsewhere = flag.Int("sim.elsewhere", 300, "one in so many single faults in the other settings")
