@@ -62,10 +62,10 @@ func bodyOf(r *http.Request) io.ReadCloser {
 	return r.Body
 }
 
-// grow makes room: all that was claimed at once as soon as half of it is there, else twice as much.
+// grow makes room. Whoever has sent as much as is presized is believed what was claimed; else there is twice as much.
 func grow(b []byte, claimed int64) []byte {
 	size := int64(2 * cap(b))
-	if claimed >= int64(len(b)) && claimed < size {
+	if claimed >= int64(len(b)) {
 		size = claimed + 1
 	}
 	return append(make([]byte, 0, max(size, int64(len(b))+1)), b...)

@@ -17,7 +17,8 @@ import (
 // signature itself would not do, because a delivery with two of them could be repeated once with each.
 type Replay interface {
 	// Seen records id for ttl and reports whether it was there already, in one step: of two callers with the same id only
-	// one is told false. An error refuses the delivery.
+	// one is told false. An error refuses the delivery; if the id was recorded all the same, so is the sender's next try, as a
+	// repeat, until ttl has passed.
 	Seen(ctx context.Context, id string, ttl time.Duration) (bool, error)
 }
 
