@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
 	"github.com/handover-go/handover/webhook"
 )
 
@@ -21,7 +22,8 @@ import (
 // before a change or those from after it.
 //
 // The webhook.Secret.ID of a key is its generation and its serial, "4-9": what Match.SecretID and metrics show. It is not secret,
-// stays the same while roles change, and differs for each key, which Key.ID need not: it may be empty, or the webhook's.
+// stays the same while roles change, and differs for each key, which Key.ID need not: it may be empty, or the webhook's. A secret
+// that was put there by hand has the serial 0, "1-0", until its first rotation, and its name for as long as this process has it.
 //
 // It is a rotation.Consumer, Verifier, Observer, UsageReporter, Lagger, Checker and Identifier that stands for this process
 // alone: a service with replicas serves the Receiver (ServeHTTP) and binds Replicas.
@@ -37,7 +39,7 @@ type Receiver struct {
 	want    []rotation.Key           // these, newest first
 	held    map[string]rotation.Key  // those of them that the verifier takes, by webhook.Secret.ID
 	problem error                    // the others
-	past    map[int64]rotation.Usage // of secrets that the verifier has no more, up to when it had them, by serial
+	past    map[int64]use            // secrets that the verifier has no more, up to when it had them, by serial
 }
 
 // Receive gives v the secrets that the store accepts (rotation.Versions.Accepted: pending, current and previous), and keeps them
@@ -95,6 +97,13 @@ func (r *Receiver) takeDocument(v rotation.Versions) error {
 	if err != nil {
 		return err
 	}
+	for _, k := range r.memory.ended { // one that was put there by hand has been given its serial
+		if p, ok := r.past[0]; ok && k.Serial != 0 && p.key.Secret.Equal(k.Secret) {
+			delete(r.past, 0)
+			p.key.Serial = k.Serial
+			r.retire(p)
+		}
+	}
 	return r.accept(keys)
 }
 
@@ -113,7 +122,7 @@ func (r *Receiver) accept(keys []rotation.Key) error {
 	for _, u := range before {
 		k, ours := r.held[u.SecretID]
 		if _, stays := held[u.SecretID]; ours && !stays {
-			r.retire(k, rotation.Usage{LastUsed: u.LastMatch, Since: u.Since, AsOf: now})
+			r.retire(use{u.SecretID, k, rotation.Usage{LastUsed: u.LastMatch, Since: u.Since, AsOf: now}})
 		}
 	}
 	r.told, r.want, r.held, r.problem = true, keys, held, problem
@@ -125,7 +134,7 @@ func (r *Receiver) usable(keys []rotation.Key) (secrets []webhook.Secret, held m
 	held = map[string]rotation.Key{}
 	var errs []error
 	for _, k := range keys {
-		s := webhook.Secret{ID: secretID(k), Value: k.Secret}
+		s := webhook.Secret{ID: r.nameOf(k), Value: k.Secret}
 		if k.Secret.IsZero() {
 			errs = append(errs, fail(errUnusable, "%v cannot be accepted: it has no value", k))
 			continue
@@ -143,15 +152,28 @@ func (r *Receiver) usable(keys []rotation.Key) (secrets []webhook.Secret, held m
 // secretID is how a key is called in matches and metrics.
 func secretID(k rotation.Key) string { return fmt.Sprintf("%d-%d", k.Generation, k.Serial) }
 
+// nameOf is secretID, or what a secret is called here already that was given its serial since.
+func (r *Receiver) nameOf(k rotation.Key) string {
+	for name, h := range r.held {
+		if h.Secret.Equal(k.Secret) && (h.Serial == 0 || h.Serial == k.Serial) {
+			return name
+		}
+	}
+	return secretID(k)
+}
+
 const mostPast = 16 // secrets whose use is remembered
 
 // retire remembers how a secret was used that is not accepted any more.
-func (r *Receiver) retire(k rotation.Key, u rotation.Usage) {
+func (r *Receiver) retire(u use) {
 	if r.past == nil {
-		r.past = map[int64]rotation.Usage{}
+		r.past = map[int64]use{}
 	}
-	u.LastUsed = later(u.LastUsed, r.past[k.Serial].LastUsed)
-	r.past[k.Serial] = u
+	u.LastUsed = later(u.LastUsed, r.past[u.key.Serial].LastUsed)
+	if u.key.Serial != 0 { // else its value tells which it was
+		u.key.Secret = secret.Value{}
+	}
+	r.past[u.key.Serial] = u
 	if len(r.past) > mostPast {
 		delete(r.past, slices.Min(slices.Collect(maps.Keys(r.past))))
 	}

@@ -25,7 +25,8 @@ var (
 )
 
 // Deploy makes this process accept req.Accept, and nothing else, before it returns. It asks nobody, so it works while the store
-// is down. No secrets at all means that everything is refused.
+// is down. An empty list means that everything is refused; nil is no list, but a request about a key to present, and gives an error
+// that matches errors.ErrUnsupported: the credential is no rotation.WebhookSecret.
 //
 // The store is followed on, with what Deploy said kept in mind. What Deploy took out, only Deploy brings back: a document that
 // accepts it is older, whatever else it says, and nothing is taken from it. What Deploy added stays until a document lists it
@@ -39,6 +40,9 @@ func (r *Receiver) Deploy(ctx context.Context, req rotation.DeployRequest) error
 	}
 	if err := errors.Join(r.open(), r.suits("receiver", req), alive(ctx)); err != nil {
 		return err
+	}
+	if req.Accept == nil {
+		return fail(errors.ErrUnsupported, "%v is a key to present, and a Receiver accepts secrets", req.Key)
 	}
 	err := r.takeDeploy(req.Accept)
 	if errors.Is(err, errTakenOut) && r.look(ctx) == nil { // by what is known so far
@@ -108,13 +112,21 @@ func (r *Receiver) Usage(_ context.Context, key rotation.Key) (rotation.Usage, e
 	return rotation.Usage{}, fail(rotation.ErrNotFound, "%s does not know %v, and so not when a delivery matched it", r.instance, key)
 }
 
+// usageOf looks for a key by its serial. One that was put into the store by hand had none before its first rotation, and is the only
+// one of its generation.
 func usageOf(key rotation.Key, uses ...[]use) (rotation.Usage, bool) {
-	for _, u := range slices.Concat(uses...) {
-		if key.Serial != 0 && u.key.Serial == key.Serial {
-			return u.Usage, true
-		}
+	seeded := func(u use) bool {
+		return u.key.Serial == 0 && u.key.ID == key.ID && max(u.key.Generation, 1) == max(key.Generation, 1)
 	}
-	return rotation.Usage{}, false
+	all := slices.Concat(uses...)
+	i := slices.IndexFunc(all, func(u use) bool { return key.Serial != 0 && u.key.Serial == key.Serial })
+	if i < 0 {
+		i = slices.IndexFunc(all, seeded)
+	}
+	if i < 0 {
+		return rotation.Usage{}, false
+	}
+	return all[i].Usage, true
 }
 
 // Lag is 0: when Deploy has returned, this process takes each delivery by the new secrets.
@@ -128,7 +140,8 @@ func (r *Receiver) Identity() string { return r.identity("receiver", "nothing") 
 
 // use is a key and how it was used.
 type use struct {
-	key rotation.Key
+	name string // in matches and metrics
+	key  rotation.Key
 	rotation.Usage
 }
 
@@ -147,7 +160,7 @@ func (r *Receiver) accepts() []use {
 			k = rotation.Key{ID: u.SecretID}
 		}
 		last := later(u.LastMatch, r.past[k.Serial].LastUsed) // it may have been taken out in between
-		uses = append(uses, use{k, rotation.Usage{LastUsed: last, Since: u.Since, AsOf: now}})
+		uses = append(uses, use{u.SecretID, k, rotation.Usage{LastUsed: last, Since: u.Since, AsOf: now}})
 	}
 	return uses
 }
@@ -163,13 +176,13 @@ func (r *Receiver) former() []use {
 	}
 	for serial, u := range r.past {
 		if !held[serial] {
-			uses = append(uses, use{rotation.Key{Serial: serial}, u})
+			uses = append(uses, u)
 		}
 	}
 	now := time.Now()
 	for _, k := range r.memory.ended {
 		if _, known := r.past[k.Serial]; !known && !held[k.Serial] {
-			uses = append(uses, use{rotation.Key{Serial: k.Serial}, rotation.Usage{Since: r.began, AsOf: now}})
+			uses = append(uses, use{secretID(k), identity(k).key(), rotation.Usage{Since: r.began, AsOf: now}})
 		}
 	}
 	return uses

@@ -179,6 +179,48 @@ func equalUsage(a, b rotation.Usage) bool {
 	return a.LastUsed.Equal(b.LastUsed) && a.Since.Equal(b.Since) && a.AsOf.Equal(b.AsOf) && a.Source == b.Source
 }
 
+// A secret that was put into the store by hand gets its serial at the first rotation. It goes on to be counted, under the name that it
+// has, and is known when it is asked for before this process has seen the serial, and after it was taken out.
+func TestReceiverKnowsASeededSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seeded := as(current, 1)
+		seeded.Key.Serial, seeded.Key.Name = 0, ""
+		v := newVerifier(t)
+		r := receive(t, newStore(seeded), v)
+		began := time.Now()
+		deliver := func() time.Time {
+			time.Sleep(time.Second)
+			m, err := v.Verify(t.Context(), signed(t, hook(1), "body"), []byte("body"))
+			require.NoError(t, err)
+			require.Equal(t, "1-0", m.SecretID)
+			return time.Now()
+		}
+		first := deliver()
+		require.True(t, equalUsage(rotation.Usage{LastUsed: first, Since: began, AsOf: time.Now()}, usageNow(t, r, 1)))
+		_, err := r.Usage(t.Context(), hook(2))
+		require.ErrorIs(t, err, rotation.ErrNotFound, "another one with the id of the webhook")
+
+		require.NoError(t, r.Deploy(t.Context(), accept(2, 1)))
+		last := deliver()
+		require.True(t, equalUsage(rotation.Usage{LastUsed: last, Since: began, AsOf: time.Now()}, usageNow(t, r, 1)))
+		require.NoError(t, r.Deploy(t.Context(), accept(2)))
+		require.True(t, equalUsage(rotation.Usage{LastUsed: last, Since: began, AsOf: time.Now()}, usageNow(t, r, 1)))
+
+		again := receive(t, newStore(seeded), newVerifier(t))
+		require.NoError(t, again.Deploy(t.Context(), accept(2)))
+		require.Zero(t, usageNow(t, again, 1).LastUsed, "taken out before it was ever seen with its serial")
+	})
+}
+
+// A request about a key to present is of another sort of credential: nothing is refused because of it.
+func TestReceiverIsGivenAKeyToPresent(t *testing.T) {
+	s := newStore(as(current, 1))
+	r := receive(t, s, newVerifier(t))
+	err := r.Deploy(t.Context(), rotation.DeployRequest{ID: "d", Credential: credential, Consumer: "receiver", Role: current, Key: hook(2)})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.NoError(t, r.Verify(t.Context(), hook(1)))
+}
+
 // A promotion changes roles and nothing about a secret: its count goes on.
 func TestReceiverUsageSurvivesAPromotion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +271,7 @@ func TestReceiverServesWhatItAccepts(t *testing.T) {
 					"last_match": "2000-01-01T00:00:10Z", "since": "2000-01-01T00:00:00Z", "as_of": "2000-01-01T00:00:20Z",
 				},
 			},
-			"former": []any{map[string]any{"serial": 10.0, "since": "2000-01-01T00:00:00Z", "as_of": "2000-01-01T00:00:20Z"}},
+			"former": []any{map[string]any{"secret": "0-10", "id": hookID, "serial": 10.0, "name": "hook-v0", "since": "2000-01-01T00:00:00Z", "as_of": "2000-01-01T00:00:20Z"}},
 		}, report)
 		require.NotContains(t, text, "hush")
 		require.Contains(t, text, "no-store")

@@ -63,10 +63,7 @@ type useJSON struct {
 func usesJSON(uses []use) []useJSON {
 	out := make([]useJSON, len(uses))
 	for i, u := range uses {
-		out[i] = useJSON{identityJSON: identity(u.key), LastMatch: u.LastUsed.UTC(), Since: u.Since.UTC(), AsOf: u.AsOf.UTC()}
-		if u.key.Generation != 0 {
-			out[i].Secret = secretID(u.key)
-		}
+		out[i] = useJSON{Secret: u.name, identityJSON: identity(u.key), LastMatch: u.LastUsed.UTC(), Since: u.Since.UTC(), AsOf: u.AsOf.UTC()}
 	}
 	return out
 }
@@ -81,7 +78,7 @@ func uses(list []useJSON, ahead time.Duration) []use {
 	}
 	out := make([]use, len(list))
 	for i, u := range list {
-		out[i] = use{u.key(), rotation.Usage{LastUsed: moved(u.LastMatch), Since: moved(u.Since), AsOf: moved(u.AsOf)}}
+		out[i] = use{u.Secret, u.key(), rotation.Usage{LastUsed: moved(u.LastMatch), Since: moved(u.Since), AsOf: moved(u.AsOf)}}
 	}
 	return out
 }

@@ -17,8 +17,8 @@ import (
 // ManualWebhook is the sender of a webhook whose secret is set by a person, at its console. The value is chosen here, unless Create is
 // set: then a person makes it there and hands it over with Rotator.Supply. When every receiver accepts it, the person is asked to have
 // the sender sign with it (Tell), and answers with rotation.VerbDone. The person finds a value that was chosen here in the secret
-// store, as the credential's pending key, or in a roll-back under the name that the text gives. It is safe for concurrent use as
-// far as Make is.
+// store, as the credential's pending key, in an emergency as the current one, and in a roll-back under the name that the text gives.
+// It is safe for concurrent use as far as Make is.
 //
 // The texts are shown and recorded, so they must hold no secret. In them {name} is replaced by the name of the key that the text is
 // about, {id} by its id, {generation} by its generation, and in Create {current} by the id of the key in use. What is not known reads

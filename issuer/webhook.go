@@ -39,8 +39,11 @@ type Webhook struct {
 	Read      string
 	ReadField string // JSON field of that answer, REST's way; empty: "secret,key,token"
 
-	Test     string // where POST makes the sender deliver a test; empty: Verify fails with errors.ErrUnsupported, and a genuine delivery is waited for
-	TestBody any    // what is posted there; nil: nothing
+	// Test is where POST makes the sender deliver a test; empty: Verify fails with errors.ErrUnsupported, and a genuine delivery is
+	// waited for. Test deliveries that are all alike, under a scheme that signs neither time nor id, do not get past a receiver's
+	// webhook.Config.Replay twice in a day, and then show nothing.
+	Test     string
+	TestBody any // what is posted there; nil: nothing
 
 	Make   func() secret.Value // makes a secret; nil: 32 random bytes in hexadecimal. See StandardSecret
 	Traits rotation.Traits     // RetryHorizon, and Propagation until a told secret is in use
@@ -130,8 +133,17 @@ func (w Webhook) Validate() error {
 	default:
 		errs = append(errs, wire.Problem("issuer: Webhook.Method is none of PATCH, PUT and POST"))
 	}
-	if w.Field != "" && w.Body != nil {
+	switch {
+	case w.Field != "" && w.Body != nil:
 		errs = append(errs, wire.Problem("issuer: Webhook.Field and Webhook.Body exclude each other"))
+	case slices.Contains(strings.Split(cmp.Or(w.Field, "secret"), "."), ""), strings.Contains(w.Field, ","):
+		errs = append(errs, wire.Problem("issuer: Webhook.Field is one path, of names with dots between them"))
+	}
+	if w.ReadField != "" && w.Read == "" {
+		errs = append(errs, wire.Problem("issuer: Webhook.ReadField is set, and Webhook.Read is not"))
+	}
+	if w.TestBody != nil && w.Test == "" {
+		errs = append(errs, wire.Problem("issuer: Webhook.TestBody is set, and Webhook.Test is not"))
 	}
 	return errors.Join(errs...)
 }

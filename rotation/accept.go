@@ -124,7 +124,7 @@ func (d *drive) acceptsStrangers(b *binding) bool {
 // acceptSet is what every receiver has to accept, newest first: the journal decides, the store has the values.
 func (d *drive) acceptSet() []Key {
 	want := d.st.roles()
-	var keys []Key
+	keys := []Key{} // nothing is an order too
 	for _, k := range d.doc.Keys {
 		if w, known := want[k.Key.Serial]; known && w.Role != RoleRetiring && !w.Compromised {
 			keys = append(keys, k.Key)

@@ -139,7 +139,7 @@ func (d *drive) unmatched() ([]Need, error) {
 		if b == nil || c.Matched == run.Target && !c.LastMatched.Before(landed) {
 			continue
 		}
-		n := Need{ID: d.needID("match/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": no delivery signed with the secret has arrived since the sender was told", Verbs: []Verb{VerbAttest, VerbExtend, VerbRollBack}}
+		n := Need{ID: d.needID("match/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": no delivery signed with the secret has arrived since the sender was told, or only repeats of others", Verbs: []Verb{VerbAttest, VerbExtend, VerbRollBack}}
 		if c.Problem != nil {
 			n.Text = c.Problem.text()
 			d.st.Problem = c.Problem

@@ -72,7 +72,7 @@ const (
 type Policy struct {
 	MaxAge   time.Duration // rotate at this age; zero: the built-in table. It cannot be none
 	Overlap  time.Duration // both keys live at least this long; zero: 24 h. The computed need can only raise it
-	Quiet    time.Duration // the old key unused at least this long before it is revoked; zero: 24 h
+	Quiet    time.Duration // the old key unused at least this long before it is revoked; zero: 24 h. For a webhook at least Traits.RetryHorizon, 72 h unless the issuer says otherwise
 	Canaries int           // bindings deployed and verified alone, first; zero: 1 if there are more than two
 	Parallel int           // bindings deployed at the same time after that; zero: 1. An emergency uses all
 	Proofs   int           // times in a row a key must be accepted, or refused; zero: 3

@@ -171,8 +171,7 @@ func (d *drive) read() error {
 	if err != nil {
 		return d.storeTrouble("does not answer", err)
 	}
-	d.doc, d.loaded = doc, true
-	d.number()
+	d.doc, d.loaded = d.st.number(doc), true
 	if found := judge(d.st, d.doc, d.home); d.recognised && (found == driftForeign || found == driftBehind) {
 		d.loaded = false
 		return d.applyDrift(found) // in the middle of an Advance
@@ -183,20 +182,21 @@ func (d *drive) read() error {
 // number gives a key without a serial the one of the record that it is: one that was in the store before this library, or that
 // came back from a backup. The store learns it at the next write. A serial that means another key in this record was given by
 // another journal, and is none.
-func (d *drive) number() {
-	keys := slices.Clone(d.doc.Keys)
+func (st *state) number(doc Versions) Versions {
+	keys := slices.Clone(doc.Keys)
 	for i := range keys {
 		k := &keys[i]
-		if known := d.st.key(k.Key.Serial); known != nil && known.Key.ID != k.Key.ID && known.Key.ID != "" && k.Key.ID != "" {
+		if known := st.key(k.Key.Serial); known != nil && known.Key.ID != k.Key.ID && known.Key.ID != "" && k.Key.ID != "" {
 			k.Key.Serial = 0
 		}
 		if k.Key.Serial == 0 {
-			if known := d.st.recordOf(*k); known != nil {
+			if known := st.recordOf(*k); known != nil {
 				k.Key.Serial, k.Key.Generation = known.Key.Serial, known.Key.Generation
 			}
 		}
 	}
-	d.doc.Keys = keys
+	doc.Keys = keys
+	return doc
 }
 
 // recordOf returns the record of a stored key without a serial. Where an id is a slot, everything else tells what it held.

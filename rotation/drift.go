@@ -191,7 +191,7 @@ func (d *drive) meetCurrent() {
 		}
 		ks.Stored, ks.Presented = true, true
 		d.st.Current = ks.Key.Serial
-		d.number()
+		d.doc = d.st.number(d.doc)
 	}
 }
 

@@ -103,6 +103,7 @@ func (i *inspection) store() error {
 	if err != nil {
 		return &Error{Credential: i.reg.Name, Evidence: "the store does not answer", Err: hide(err)}
 	}
+	doc = i.st.number(doc)
 	i.doc = doc
 	home, err := i.r.knownInstallation(i.ctx)
 	if err != nil {

@@ -67,7 +67,7 @@ type DeployRequest struct {
 	Consumer   string // Binding.Name
 	Key        Key    // the key to use from now on, with its secret
 	Role       Role   // where the store has it, for consumers that read the store: current, or pending for a canary
-	Accept     []Key  // only for a WebhookSecret: every key to accept from now on, newest first, and no other. None: refuse everything
+	Accept     []Key  // only for a WebhookSecret: every key to accept from now on, newest first, and no other. Empty: refuse everything. nil for every other Type
 	Emergency  bool   // the old key is dead or dying: do not drain, do not wait for quiet
 }
 

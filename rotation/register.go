@@ -133,9 +133,12 @@ func (r *Rotator) resolve(c Credential) (*registration, error) {
 			reg.Verifier, _ = As[Verifier](c.Issuer)
 		}
 		reg.parts.Issuer = identity(c.Issuer)
+		_, tells := As[Activator](c.Issuer)
 		switch {
 		case c.Type == WebhookSecret:
 			reg.sender(c, mistake)
+		case tells:
+			mistake("Type %q: the issuer tells a sender which secret to sign with (Activator): that is for a WebhookSecret, and the other way round is an outage", c.Type)
 		case part("Verifier", reg.Verifier):
 			reg.parts.Verifier = identity(reg.Verifier)
 		}

@@ -85,7 +85,7 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 		rec.NewID = cmp.Or(n.Key.ID, n.Key.Name)
 	}
 	for _, c := range run.Consumers {
-		rec.Consumers = append(rec.Consumers, run.consumerRecord(c))
+		rec.Consumers = append(rec.Consumers, run.consumerRecord(c, now))
 	}
 	for _, c := range rec.Consumers {
 		rec.Outage = max(rec.Outage, c.Outage)
@@ -117,9 +117,13 @@ func (r *run) met(st *state, deadline time.Time) bool {
 	return !r.RevokedAt.IsZero()
 }
 
-func (r *run) consumerRecord(c *consumerState) ConsumerRecord {
+func (r *run) consumerRecord(c *consumerState, now time.Time) ConsumerRecord {
 	out := ConsumerRecord{Name: c.Name, Problem: c.Problem}
+	outage := r.Strategy == Emergency && !r.RevokedAt.IsZero()
 	if c.Acked != r.Target {
+		if outage {
+			out.Outage = now.Sub(r.RevokedAt)
+		}
 		return out
 	}
 	out.DeployedAt = c.AckedAt
@@ -140,7 +144,10 @@ func (r *run) consumerRecord(c *consumerState) ConsumerRecord {
 	if out.Proof == "" && !r.DeadAt.IsZero() && r.Strategy != Emergency {
 		out.Proof = "the other key was quiet"
 	}
-	if r.Strategy == Emergency && !r.RevokedAt.IsZero() && works.After(r.RevokedAt) {
+	if c.Offered != "" && c.Matched != r.Target { // a receiver that has verified nothing since
+		works = now
+	}
+	if outage && works.After(r.RevokedAt) {
 		out.Outage = works.Sub(r.RevokedAt)
 	}
 	return out
@@ -203,7 +210,11 @@ func (r Record) String() string {
 		line("deadline", "%s, %s", when(r.Deadline), met)
 	}
 	if r.Outage > 0 {
-		line("outage", "%v at most", r.Outage.Round(time.Millisecond))
+		open := ""
+		if r.EndedAt.IsZero() && slices.ContainsFunc(r.Consumers, ConsumerRecord.out) {
+			open = " so far"
+		}
+		line("outage", "%v at most%s", r.Outage.Round(time.Millisecond), open)
 	}
 	if r.RollbackTakes > 0 {
 		line("back after", "%v", r.RollbackTakes.Round(time.Millisecond))
@@ -279,6 +290,11 @@ func (n Need) text() string {
 	return text
 }
 
+// out reports whether it has not been seen working again.
+func (c ConsumerRecord) out() bool {
+	return c.Outage > 0 && c.VerifiedAt.IsZero() && c.ObservedAt.IsZero()
+}
+
 func (r Record) writeConsumers(b *strings.Builder) {
 	for i, c := range r.Consumers {
 		if i == 0 {
@@ -297,7 +313,11 @@ func (r Record) writeConsumers(b *strings.Builder) {
 			state += ", " + c.Proof
 		}
 		if c.Outage > 0 {
-			state += fmt.Sprintf(", was out for %v", c.Outage.Round(time.Millisecond))
+			was := "was out"
+			if r.EndedAt.IsZero() && c.out() {
+				was = "may be out"
+			}
+			state += fmt.Sprintf(", %s for %v", was, c.Outage.Round(time.Millisecond))
 		}
 		if c.Problem != nil {
 			state += ", " + c.Problem.Error()

@@ -53,7 +53,7 @@ func (r *Rotator) Supply(ctx context.Context, name string, key Key) (Status, err
 		}
 		run := d.st.Run
 		if run.Strategy == RollBack || run.successor(d.st) {
-			return d.refuse("the open rotation has its new key already")
+			return d.refuse("the open rotation has its new key already; if that is of no use, roll back first")
 		}
 		d.supplied, d.st.Retry = &key, retry{}
 		return nil

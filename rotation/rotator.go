@@ -31,7 +31,7 @@ type Config struct {
 
 	Lease       time.Duration // how long a process that died keeps others out; zero: 30 s. Longer than CallTimeout
 	CallTimeout time.Duration // of one call to an issuer, store, consumer, verifier, sink; zero: 10 s
-	IssueLimit  time.Duration // an emergency that issues before it revokes gives up issuing after this; zero: 30 s
+	IssueLimit  time.Duration // an emergency that issues before it revokes gives up issuing after this, and does not end before; zero: 30 s
 	ClockSkew   time.Duration // between any two clocks of this system; zero: 5 s, negative: none
 }
 

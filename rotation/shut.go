@@ -299,7 +299,7 @@ func (r *Rotator) tell(ctx context.Context, reg *registration, req DeployRequest
 func (r *Rotator) refuseNamed(ctx context.Context, reg *registration, keys []Key) error {
 	defer r.owe(reg)
 	doc, _ := guarded(ctx, r.cfg.CallTimeout, func(ctx context.Context) (Versions, error) { return reg.Store.Load(ctx, reg.Name) })
-	set := slices.DeleteFunc(doc.Accepted(), func(k Key) bool {
+	set := slices.DeleteFunc(append([]Key{}, doc.Accepted()...), func(k Key) bool {
 		return slices.ContainsFunc(keys, func(bad Key) bool {
 			return bad.ID != "" && bad.ID == k.ID || !bad.Secret.IsZero() && bad.Secret.Equal(k.Secret)
 		})

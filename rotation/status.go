@@ -136,7 +136,7 @@ type ConsumerRecord struct {
 	ObservedAt time.Time     `json:"observed_at,omitzero"` // every instance was seen on the key
 	VerifiedAt time.Time     `json:"verified_at,omitzero"` // its Verifier returned nil
 	Proof      string        `json:"proof,omitzero"`       // observed, quiet, attested by ...
-	Outage     time.Duration `json:"outage,omitzero"`      // from the revocation until it worked again; nanoseconds
+	Outage     time.Duration `json:"outage,omitzero"`      // from the revocation until it worked again, or until now; at most; nanoseconds
 	Problem    *Error        `json:"problem,omitzero"`
 }
 

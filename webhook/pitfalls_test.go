@@ -45,12 +45,12 @@ func TestPitfall1EmptyAndShortSecrets(t *testing.T) {
 
 	empty := []webhook.Secret{{ID: "a"}, {ID: "b", Value: secret.New("")}}
 	_, err = webhook.NewVerifier(webhook.Config{Scheme: webhook.GitHub, Secrets: empty})
-	require.ErrorContains(t, err, "every secret is empty")
+	require.ErrorContains(t, err, "every Value is empty")
 	v := mustVerifier(t, webhook.Config{Scheme: webhook.GitHub})
 	_, err = verify(v, header("X-Hub-Signature-256", "sha256="+macHex("", "body")), "body")
 	require.ErrorIs(t, err, webhook.ErrNoSecret)
 	require.ErrorContains(t, v.Set(), "no secrets")
-	require.ErrorContains(t, v.Set(empty...), "every secret is empty")
+	require.ErrorContains(t, v.Set(empty...), "every Value is empty")
 	require.NoError(t, v.Set(append(empty, sec("c", secretText))...), "an empty slot is skipped")
 	require.ErrorIs(t, func() error { _, err := verify(v, http.Header{}, "body"); return err }(), webhook.ErrUnsigned)
 }

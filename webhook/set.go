@@ -52,7 +52,7 @@ func (s *Scheme) newSet(old *set, secrets []Secret, least int) (*set, error) {
 	case len(secrets) == 0:
 		return nil, errors.New("webhook: no secrets")
 	case len(next.slots) == 0:
-		return nil, errors.New("webhook: every secret is empty")
+		return nil, errors.New("webhook: Secrets: every Value is empty")
 	case len(next.slots) > mostSecrets:
 		return nil, fmt.Errorf("webhook: %d secrets, at most %d are of use", len(next.slots), mostSecrets)
 	}

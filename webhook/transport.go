@@ -5,6 +5,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -23,7 +24,7 @@ type Transport struct {
 	Signer *Signer
 	// Base sends what is signed. Nil: http.DefaultTransport.
 	Base http.RoundTripper
-	// MaxBody is the longest body in bytes. Zero: 1 MiB. A longer one is ErrTooLarge, and nothing is sent.
+	// MaxBody is the longest body in bytes. Zero: 1 MiB, negative: an error. A longer body is ErrTooLarge, and nothing is sent.
 	MaxBody int64
 	// NewID makes message ids. Nil: "msg_" and 128 random bits.
 	NewID func() string
@@ -63,9 +64,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 func (t *Transport) read(r *http.Request) ([]byte, error) {
 	from := bodyOf(r)
 	defer from.Close()
-	most := t.MaxBody
-	if most <= 0 {
-		most = defaultMaxBody
+	most := cmp.Or(t.MaxBody, defaultMaxBody)
+	if most < 0 {
+		return nil, errors.New("webhook: Transport.MaxBody is negative")
 	}
 	if r.ContentLength > most {
 		return nil, ErrTooLarge

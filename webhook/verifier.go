@@ -32,7 +32,9 @@ type Config struct {
 	// MaxBody is the longest body in bytes. Zero: 1 MiB.
 	MaxBody int64
 	// Replay remembers deliveries, so that each verifies once. Nil: they may repeat. It is an error where nothing is signed.
-	// If it fails, the delivery is refused with ErrReplayStore.
+	// If it fails, the delivery is refused with ErrReplayStore. NewReplayCache is one process's; module webhook/redisreplay
+	// has one that replicas share. Where a scheme signs neither time nor id, two deliveries of the same body are one: a sender
+	// whose test deliveries are all alike cannot show with a second one which secret it uses.
 	Replay Replay
 	// ReplayFor is how long Replay remembers. Zero: twice the tolerance, after which a repetition is stale; where no time is
 	// signed 24 hours, after which a repetition verifies again.
@@ -83,6 +85,9 @@ func newVerifier(c Config, least int) (*Verifier, error) {
 	if c.Scheme == nil {
 		return nil, errors.New("webhook: Config.Scheme is required")
 	}
+	if c.Scheme.name == "" {
+		return nil, errors.New("webhook: Config.Scheme is none: NewScheme makes one")
+	}
 	v := &Verifier{
 		scheme: c.Scheme, tolerance: c.Tolerance, maxBody: c.MaxBody, replay: c.Replay, replayFor: c.ReplayFor,
 		name: c.Name, observe: c.Observe, least: least, started: time.Now(),
@@ -105,8 +110,11 @@ func wrongConfig(field, format string, args ...any) error {
 }
 
 func (v *Verifier) setTolerance() error {
-	if v.tolerance < 0 || v.tolerance > 0 && !v.scheme.timed {
-		return wrongConfig("Tolerance", "is negative, or scheme %s signs no time", v.scheme)
+	switch {
+	case v.tolerance < 0:
+		return wrongConfig("Tolerance", "is negative")
+	case v.tolerance > 0 && !v.scheme.timed:
+		return wrongConfig("Tolerance", "is set, and scheme %s signs no time", v.scheme)
 	}
 	if v.tolerance == 0 && v.scheme.timed {
 		v.tolerance = cmp.Or(v.scheme.config.Tolerance, defaultTolerance)

@@ -37,7 +37,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	http.Handle("POST /hooks/github", verifier.Middleware(handler)) // with either secret, and each delivery once
+	http.Handle("POST /hooks/github", verifier.Middleware(handler)) // with either secret; in this process each delivery once
 	internal.Handle("/rotation/github", receiver)                   // on another port, for the rotator
 }
 
@@ -46,7 +46,7 @@ func Example_rotator() {
 	err := rotator.Register(rotation.Credential{
 		Name: "github", Type: rotation.WebhookSecret,
 		Issuer:    issuer.Webhook{URL: githubHook + "/config", Test: githubHook + "/pings", Client: github},
-		Consumers: []rotation.Binding{{Name: "receiver", Consumer: consumer.Replicas{URL: "http://receiver.prod.svc:9090/rotation/github"}}},
+		Consumers: []rotation.Binding{{Name: "receiver", Consumer: consumer.Replicas{URL: "http://receiver-headless.prod.svc:9090/rotation/github"}}}, // every pod
 	})
 	if err != nil {
 		log.Fatal(err)

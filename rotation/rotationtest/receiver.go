@@ -62,9 +62,12 @@ func (r *Receiver) Restart() {
 	r.since = now()
 }
 
-// Deploy makes it accept req.Accept from now on, and nothing else.
+// Deploy makes it accept req.Accept from now on, and nothing else. nil is no list, but a request about a key to present: an error.
 func (r *Receiver) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	return do(ctx, &r.script, "Deploy", func() error {
+		if req.Accept == nil {
+			return fmt.Errorf("receiver in memory: %v is a key to present: %w", req.Key, errors.ErrUnsupported)
+		}
 		for _, key := range req.Accept {
 			if key.Secret.IsZero() {
 				return errors.New("receiver in memory: DeployRequest.Accept has a key without a value")

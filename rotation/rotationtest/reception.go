@@ -92,7 +92,7 @@ func (r *reception) accept(role rotation.Role, target rotation.Key, set ...rotat
 	if len(serials) > 0 {
 		label = strings.Join(serials, "+")
 	}
-	req.Accept, req.ID = set, r.rotation+"/suite/"+label
+	req.Accept, req.ID = append([]rotation.Key{}, set...), r.rotation+"/suite/"+label
 	return req
 }
 
