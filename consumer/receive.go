@@ -35,11 +35,11 @@ type Receiver struct {
 
 	// mu guards what follows, and each change of the verifier's secrets
 	memory  memory
-	told    bool                     // the verifier has the secrets that the store, or a Deploy, wants
-	want    []rotation.Key           // these, newest first
-	held    map[string]rotation.Key  // those of them that the verifier takes, by webhook.Secret.ID
-	problem error                    // the others
-	past    map[int64]use            // secrets that the verifier has no more, up to when it had them, by serial
+	told    bool                    // the verifier has the secrets that the store, or a Deploy, wants
+	want    []rotation.Key          // these, newest first
+	held    map[string]rotation.Key // those of them that the verifier takes, by webhook.Secret.ID
+	problem error                   // the others
+	past    map[int64]use           // secrets that the verifier has no more, up to when it had them, by serial
 }
 
 // Receive gives v the secrets that the store accepts (rotation.Versions.Accepted: pending, current and previous), and keeps them
