@@ -23,6 +23,7 @@ type dialect struct {
 	exists    string           // 1 if there is a table {table}, 0 if not
 	versions  string           // the same for {versions}
 	durable   func(ctx context.Context, q querier) error
+	busy      func(error) bool // another process has a lock that was not waited for
 }
 
 func sqlite() dialect {
@@ -38,6 +39,9 @@ func sqlite() dialect {
 		exists:   strings.Replace(exists, "%", "{name}", 1),
 		versions: strings.Replace(exists, "%", "{versions name}", 1),
 		durable:  durableSQLite,
+		// The first process that opens a file may be changing its mode, and no timeout waits for that. Each driver has errors of its
+		// own, with SQLite's text in them.
+		busy: func(err error) bool { return strings.Contains(err.Error(), "database is locked") },
 	}
 }
 
@@ -56,6 +60,7 @@ func postgres() dialect {
 		exists:    strings.Replace(exists, "%", "{table}", 1),
 		versions:  strings.Replace(exists, "%", "{versions}", 1),
 		durable:   durablePostgres,
+		busy:      func(error) bool { return false },
 	}
 }
 

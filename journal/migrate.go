@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // schemaVersion is what this code reads and writes.
@@ -37,15 +39,27 @@ func (j *SQL) Migrate(ctx context.Context) error {
 	if err := errors.Join(j.setup(), ctx.Err()); err != nil {
 		return fmt.Errorf("journal: migrate: %w", err)
 	}
-	// Looked at without a lock first: the usual case needs no right to make tables.
-	version, err := j.version(ctx, j.db)
-	if err == nil && version < schemaVersion {
-		err = j.exclusively(ctx, func(conn *sql.Conn) error { return j.upgrade(ctx, conn) })
-	}
+	tries := backoff.NewExponentialBackOff(backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxElapsedTime(2*time.Second))
+	err := backoff.Retry(func() error {
+		err := j.migrate(ctx)
+		if err != nil && !j.dialect.busy(err) {
+			err = backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(tries, ctx))
 	if err != nil {
 		return fmt.Errorf("journal: migrate table %s: %w", j.table, err)
 	}
 	return nil
+}
+
+// migrate looks without a lock first: the usual case needs no right to make tables.
+func (j *SQL) migrate(ctx context.Context) error {
+	version, err := j.version(ctx, j.db)
+	if err == nil && version < schemaVersion {
+		err = j.exclusively(ctx, func(conn *sql.Conn) error { return j.upgrade(ctx, conn) })
+	}
+	return err
 }
 
 // Check says whether the journal can do its part: the arguments of the constructor are right, the database answers, the
