@@ -1,7 +1,7 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package journal has the journals that need no driver of their own: a table of SQLite for one machine or of
+// Package journal has the journals that need nothing but the standard library: a table of SQLite for one machine or of
 // PostgreSQL for a fleet ([SQL]), a secret store for jobs that have no database ([Stored]), and memory for tests
 // ([Memory]).
 //

@@ -10,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cenkalti/backoff/v4"
 )
 
 // schemaVersion is what this code reads and writes.
@@ -39,14 +37,14 @@ func (j *SQL) Migrate(ctx context.Context) error {
 	if err := errors.Join(j.setup(), ctx.Err()); err != nil {
 		return fmt.Errorf("journal: migrate: %w", err)
 	}
-	tries := backoff.NewExponentialBackOff(backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxElapsedTime(2*time.Second))
-	err := backoff.Retry(func() error {
-		err := j.migrate(ctx)
-		if err != nil && !j.dialect.busy(err) {
-			err = backoff.Permanent(err)
+	err := j.migrate(ctx)
+	for pause := 20 * time.Millisecond; err != nil && j.dialect.busy(err) && pause < time.Second; pause *= 2 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+			err = j.migrate(ctx)
 		}
-		return err
-	}, backoff.WithContext(tries, ctx))
+	}
 	if err != nil {
 		return fmt.Errorf("journal: migrate table %s: %w", j.table, err)
 	}
