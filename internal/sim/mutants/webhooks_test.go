@@ -132,12 +132,6 @@ func webhooks() []mutant {
 	return d.sworn`, `	return d.sworn`}},
 		},
 		{
-			"a secret is dead although a call can land",
-			"what a receiver was told without an answer can reach it later: it is dead when nothing can change that",
-			`webhook/(emergency|standard): (deploy.* (late|stalls|lags)|load (store|journal).* stalls)`,
-			[]edit{{"receivers.go", `	if at := d.landed(); at.After(time.Now()) {`, `	if at := d.landed(); false && at.After(time.Now()) {`}},
-		},
-		{
 			"what nothing can see is taken for granted",
 			"what a receiver accepts that nothing can look into a person attests, in every rotation",
 			`webhook, by hand/standard: deploy unseen0.* says yes`,
