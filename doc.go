@@ -41,7 +41,8 @@
 // A service that only uses a credential, and wants the live key without restarting, opens
 // [github.com/handover-go/handover/consumer].
 //
-// A service that receives webhooks opens [github.com/handover-go/handover/webhook], which needs nothing else of this module but [github.com/handover-go/handover/secret].
+// A service that receives webhooks opens [github.com/handover-go/handover/webhook], which needs nothing else of this module
+// but [github.com/handover-go/handover/secret].
 //
 // A program that rotates credentials (a service, a cron job, a CI step) opens
 // [github.com/handover-go/handover/rotation] and picks its parts from

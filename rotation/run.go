@@ -92,8 +92,7 @@ func (r *Rotator) Sweep(ctx context.Context) ([]Status, error) {
 }
 
 // unlooked are the names that were registered since the last Sweep, and those with an emergency that no journal took, or whose
-// receivers were told something without a record: the
-// journal does not know when they are due.
+// receivers were told something without a record: the journal does not know when they are due.
 func (r *Rotator) unlooked() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -35,8 +35,8 @@ func (d *drive) shutOut() {
 		d.alarm.Stop()
 		d.fold() // what it has sent is older than what is sent now
 	}
-	drift := judge(d.st, d.doc, d.home)
-	if may && known && drift != driftForeign && drift != driftBehind { // receivers that follow the store can be told of nothing else
+	found := judge(d.st, d.doc, d.home)
+	if may && known && found != driftForeign && found != driftBehind { // receivers that follow the store can be told of nothing else
 		_ = d.project(nil) // the steps meet the trouble again
 	}
 	var reqs []DeployRequest
@@ -367,6 +367,12 @@ func (d *drive) retell() error {
 	if len(set) == 0 || len(set) < len(d.st.wanted()) {
 		return &Error{Evidence: "the store does not have what the receivers need"}
 	}
+	for _, b := range d.reg.Bindings { // what is not answered can land in the next rotation
+		d.calling(b.Name, time.Now())
+	}
+	if err := d.save(); err != nil {
+		return err
+	}
 	errs := make([]error, len(d.reg.Bindings))
 	var g errgroup.Group
 	for i, b := range d.reg.Bindings {
@@ -380,5 +386,8 @@ func (d *drive) retell() error {
 		})
 	}
 	_ = g.Wait() // errs holds them
+	for i, b := range d.reg.Bindings {
+		d.answeredBy(b.Name, errs[i])
+	}
 	return multierror.Append(nil, errs...).ErrorOrNil()
 }

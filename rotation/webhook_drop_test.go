@@ -35,6 +35,18 @@ func (m *meddled) Save(ctx context.Context, name string, v rotation.Versions) er
 	return m.SecretStore.Save(ctx, name, v)
 }
 
+// meets rotates over a store that is meddled with, to an end after which everything is fine.
+func (p *post) meets(m *meddled, want rotation.Outcome) {
+	p.t.Helper()
+	p.cfg.Store = m
+	r := p.rotator()
+	p.rotate(r)
+	st := p.ends(r)
+	require.True(p.t, m.done)
+	require.Equal(p.t, want, st.Last.Outcome, "%s", st.Last)
+	p.fine(p.paces(r, 3*time.Hour))
+}
+
 // Between the intent to have the old secret forgotten and the first write of it, the store comes back from a backup: the new value
 // is lost, and the intent was about another store. The sender goes back to the old secret, which every receiver still accepts.
 func TestWebhookDropMeetsABackup(t *testing.T) {
@@ -45,13 +57,7 @@ func TestWebhookDropMeetsABackup(t *testing.T) {
 			return slices.ContainsFunc(v.Keys, func(k rotation.StoredKey) bool { return k.Role == rotation.RoleRetiring })
 		}
 		m := &meddled{SecretStore: p.store, p: p, before: forgets, change: func(v *rotation.Versions) { v.Keys, v.Stamp = backup.Keys, backup.Stamp }}
-		p.cfg.Store = m
-		r := p.rotator()
-		p.rotate(r)
-		st := p.ends(r)
-		require.True(t, m.done)
-		require.Equal(t, rotation.RolledBack, st.Last.Outcome, "%s", st.Last)
-		p.fine(p.paces(r, 3*time.Hour))
+		p.meets(m, rotation.RolledBack)
 		require.True(t, p.current().Secret.Equal(p.seeded.Secret))
 	})
 }
@@ -81,13 +87,7 @@ func TestWebhookBackupServesADeadSecret(t *testing.T) {
 				v.Keys[i].Role = map[bool]rotation.Role{true: rotation.RolePending, false: rotation.RoleCurrent}[v.Keys[i].Role == rotation.RoleCurrent]
 			}
 		}
-		p.cfg.Store = m
-		r := p.rotator()
-		p.rotate(r)
-		st := p.ends(r)
-		require.True(t, m.done)
-		require.Equal(t, rotation.Rotated, st.Last.Outcome, "%s", st.Last)
-		p.fine(p.paces(r, 3*time.Hour))
+		p.meets(m, rotation.Rotated)
 		require.NotEmpty(t, debts)
 		require.Contains(t, debts[0], "served it again")
 	})

@@ -201,7 +201,7 @@ func adoption() []mutant {
 			"a roll-back goes to a key that nobody asked about",
 			"the old key is proven before anybody goes back to it: it may have expired or died since (C15)",
 			`plain/roll-back: .*the old key dies`,
-			[]edit{{"deploy.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
+			[]edit{{"restore.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
 	switch {`, `	var err error
 	switch {`}},
 		},

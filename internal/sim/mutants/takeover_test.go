@@ -90,8 +90,8 @@ func takeover() []mutant {
 			"whoever goes back to a key that was switched off, or may have been, has it switched on first",
 			`slow/standard: save journal#12.* somebody aborts`,
 			[]edit{
-				{"deploy.go", `	if old.disabled() {`, `	if false && old.disabled() {`},
-				{"deploy.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
+				{"restore.go", `	if old.disabled() {`, `	if false && old.disabled() {`},
+				{"restore.go", `	err := d.proof(d.value(run.Old), d.reg.Policy.Proofs)
 	switch {`, `	var err error
 	switch {`},
 			},
