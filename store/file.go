@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/handover-go/handover/internal/filelock"
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
 )
@@ -58,7 +59,7 @@ type entry struct {
 // and with rotation.ErrDenied if the folder cannot be written. Where the system has no flock (Windows), the error matches
 // errors.ErrUnsupported.
 func OpenFile(path string, key secret.Value) (*File, error) {
-	if !canLock {
+	if !filelock.Supported {
 		return nil, failf("store: OpenFile: %s has no flock: %w", runtime.GOOS, errors.ErrUnsupported)
 	}
 	path, pathErr := resolve(path)
@@ -272,7 +273,7 @@ func (s *File) flock(ctx context.Context, exclusive bool) (*os.File, error) {
 		return nil, denied(err)
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		ok, err := tryLock(f, exclusive)
+		ok, err := filelock.Try(f, exclusive)
 		if ok {
 			return f, nil
 		}

@@ -5,13 +5,4 @@
 
 package store
 
-import (
-	"errors"
-	"os"
-)
-
-const canLock = false
-
-func tryLock(*os.File, bool) (bool, error) { return false, errors.ErrUnsupported }
-
 func readOnly(error) bool { return false }

@@ -3,7 +3,7 @@
 
 //go:build darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd
 
-package store
+package filelock
 
 import (
 	"errors"
@@ -11,10 +11,12 @@ import (
 	"syscall"
 )
 
-const canLock = true
+// Supported reports whether this system has flock.
+const Supported = true
 
-// tryLock takes the lock on f, for as long as f is open. It reports false while another open file holds it.
-func tryLock(f *os.File, exclusive bool) (bool, error) {
+// Try takes the lock on f, shared or exclusive, for as long as f is open. It does not wait, and reports false while another
+// open file holds it.
+func Try(f *os.File, exclusive bool) (bool, error) {
 	how := syscall.LOCK_SH
 	if exclusive {
 		how = syscall.LOCK_EX
@@ -31,5 +33,3 @@ func tryLock(f *os.File, exclusive bool) (bool, error) {
 		}
 	}
 }
-
-func readOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
