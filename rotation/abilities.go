@@ -70,6 +70,12 @@ type UsageReporter interface {
 	Usage(ctx context.Context, key Key) (Usage, error)
 }
 
+// Handmade is an Issuer that says whether a person has to act in every rotation: then people are told as a warning that a key will
+// be due, and not only that it is. See EventDue.
+type Handmade interface {
+	Handmade() bool
+}
+
 // Describer is an Issuer that states how its provider behaves.
 type Describer interface {
 	Describe() Traits

@@ -197,6 +197,9 @@ func (d *drive) drop() error {
 		if err := d.nobodyBehind(); err != nil {
 			return err
 		}
+		if err := d.inWindow(); err != nil {
+			return err
+		}
 	}
 	err := d.passGate()
 	if err == nil && d.ping() { // what the sender would sign with at this moment

@@ -36,6 +36,9 @@ func (d *drive) activate() error {
 			return err
 		}
 	}
+	if err := d.inWindow(); err != nil {
+		return err
+	}
 	if err := d.read(); err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func (d *drive) activate() error {
 	}
 	run.Failing = time.Time{}
 	run.Activated, run.ActivatedAt = run.Target, time.Now()
-	d.emit(Event{Kind: EventActivated, Text: "the sender signs with " + key.Key.String()})
+	d.emit(Event{Kind: EventActivated, Key: key.Key.named(), Text: "the sender signs with " + key.Key.String()})
 	return nil
 }
 
@@ -99,7 +102,7 @@ func (d *drive) matched() error {
 	case err != nil:
 		return err
 	case len(needs) == 0:
-		d.emit(Event{Kind: EventProven, Text: "every receiver has verified a delivery that was signed with " + d.st.key(run.Target).Key.String()})
+		d.emit(Event{Kind: EventProven, Key: d.st.key(run.Target).Key.named(), Text: "every receiver has verified a delivery that was signed with " + d.st.key(run.Target).Key.String()})
 		return nil
 	case d.senderStrayed():
 		return to(PhaseActivate, "the sender still uses another secret")

@@ -62,6 +62,7 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 	from, owing := r.owing(name)
 	owing = owing && !from.After(time.Now())
 	if cmd == nil && st.Lease == nil && st.idle(reg, time.Now()) && !owing {
+		r.correct(ctx, reg, e, st)
 		return r.sooner(st.status(reg)), nil
 	}
 	d, st, err := r.acquire(ctx, reg, e, st, politely)
@@ -137,6 +138,7 @@ func (d *drive) do(cmd *command) error {
 	}
 	d.byHand()
 	d.offerable()
+	d.remind()
 	d.deliver()
 	if rel := d.release(); rel != nil && !errors.Is(rel, errLost) {
 		return errors.Join(append(d.unkilled, err, rel)...)
@@ -172,6 +174,7 @@ func (d *drive) work(cmd *command) error {
 	}
 	d.home = home
 	d.obligations()
+	d.watchRevocations()
 	if err := d.settleAccused(); err != nil {
 		return err
 	}
@@ -185,10 +188,15 @@ func (d *drive) work(cmd *command) error {
 		}
 	}
 	if d.held() && !d.emergency() {
+		d.lookHeld()
 		if cmd != nil && cmd.strict {
-			return &refusal{d.refuse("it is held until %s: %s", timeText(d.st.Hold.Until), d.st.Hold.Reason)}
+			return &refusal{d.refuse("%s", withReason("it is held until "+timeText(d.st.Hold.Until), d.st.Hold.Reason))}
 		}
 		return &waiting{needs: []Need{d.releaseNeed()}}
+	}
+	if h := d.st.Hold; h != nil && !d.held() {
+		d.st.Hold = nil
+		d.emit(Event{Kind: EventWarning, Text: withReason("the hold of "+h.Actor+" is over", h.Reason)})
 	}
 	if err := d.recognise(); err != nil {
 		return err
@@ -208,10 +216,20 @@ func (d *drive) work(cmd *command) error {
 	if !d.emergency() { // debts can wait until the compromised keys are dead
 		d.payDebts()
 	}
-	if due := latest(dueAt(d.reg, d.st.key(d.st.Current)), d.st.NotBefore); d.st.Run == nil && !due.After(d.began) && cmd == nil {
+	d.announce()
+	if d.st.Run == nil && !d.st.opening(d.reg, d.began).After(d.began) && cmd == nil {
 		d.begin(Standard, d.dueReason(), "")
 	}
-	return d.steps()
+	if d.st.Run == nil && d.lookDue() {
+		if err := d.check(); err != nil {
+			return err
+		}
+	}
+	err = d.steps()
+	if !errors.Is(err, errLost) {
+		d.heartbeat()
+	}
+	return err
 }
 
 // steps takes one step after the other until one has to wait, fails, or the rotation has ended.
@@ -290,7 +308,7 @@ func (d *drive) wait(w *waiting) {
 	d.st.Needs = append(d.st.Needs, w.needs...)
 	for _, n := range w.needs {
 		if n.Kind == NeedPerson && !slices.ContainsFunc(d.asked, func(a Need) bool { return a.ID == n.ID }) {
-			d.emit(Event{Kind: EventWaiting, Level: slog.LevelWarn, Consumer: n.Name, Problem: d.st.Problem, Text: n.Text})
+			d.emit(Event{Kind: EventWaiting, Level: slog.LevelWarn, Consumer: n.Name, Problem: d.st.Problem, Need: n.ID, Verbs: d.possible(n.Verbs), Text: n.Text})
 		}
 	}
 	if w.again {
@@ -321,7 +339,11 @@ func (d *drive) trouble(err error) error {
 		n = d.askNeed(a)
 	}
 	d.st.Needs = append(d.st.Needs, n)
-	d.report(e)
+	if n.Kind == NeedPerson {
+		d.reportNeed(e, n)
+	} else {
+		d.report(e)
+	}
 	return e
 }
 
@@ -344,10 +366,17 @@ func (a *asking) Error() string { return a.problem.Error() }
 func (a *asking) Unwrap() error { return a.problem }
 
 // report tells people of a trouble that is new.
-func (d *drive) report(e *Error) {
-	if cause := e.cause(); cause != d.st.Cause {
+func (d *drive) report(e *Error) { d.reportNeed(e, Need{}) }
+
+// reportNeed is report of a trouble that a person ends, by an answer to n. That it has become theirs to end is new as well.
+func (d *drive) reportNeed(e *Error, n Need) {
+	cause := e.cause()
+	if n.ID != "" {
+		cause += "|" + n.ID
+	}
+	if cause != d.st.Cause {
 		d.st.Cause = cause
-		d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: e.Consumer, Problem: e, Text: e.Error()})
+		d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: e.Consumer, Problem: e, Need: n.ID, Verbs: d.possible(n.Verbs), Text: e.Error()})
 		d.r.cfg.Logger.LogAttrs(d.ctx, slog.LevelWarn, "rotation in trouble", slog.String("credential", d.reg.Name), slog.String("problem", e.Error()))
 	}
 }

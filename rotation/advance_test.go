@@ -55,7 +55,7 @@ func (j *mortal) Save(ctx context.Context, e rotation.Entry) error {
 
 // The holder of the lease dies; whoever waits for the end takes over by itself.
 func TestWaitTakesOver(t *testing.T) {
-	for saves := int64(3); saves < 20; saves += 2 {
+	for saves := int64(3); saves < 20; saves += 2 * stride {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 3)
 			dying := &mortal{Journal: w.journal}

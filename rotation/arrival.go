@@ -181,20 +181,22 @@ func (d *drive) arrive(in Incident) {
 	if d.emergency() {
 		if !slices.Contains(before.Incidents, in.Reference) {
 			before.Incidents = append(before.Incidents, in.Reference)
+			d.emit(Event{Kind: EventAnswered, Level: slog.LevelError, Text: in.Reference + " joins the emergency that is open"})
 		}
 		before.Confirmed = earliest(before.Confirmed, in.ConfirmedAt)
 	} else {
 		if before != nil {
 			d.close(TakenOver)
 		}
-		d.begin(Emergency, in.Reason, "")
-		st.Run.Incidents, st.Run.Confirmed, st.Run.RevokeFirst = []string{in.Reference}, in.ConfirmedAt, in.RevokeFirst
+		d.begin(Emergency, in.Reason, "", in.Reference)
+		st.Run.Confirmed, st.Run.RevokeFirst = in.ConfirmedAt, in.RevokeFirst
 		st.Run.IssueBy = time.Now().Add(d.r.cfg.IssueLimit)
 		if before != nil {
 			st.Run.inherit(before)
 		}
 	}
 	run := st.Run
+	run.Delay = emergencyDelay(d.reg.Type)
 	if len(in.Credentials) > 0 {
 		run.Leaks = append(run.Leaks, everyKey)
 	}

@@ -47,11 +47,15 @@ func (c Credential) MaxAge() time.Duration {
 	if c.Policy.MaxAge > 0 {
 		return c.Policy.MaxAge
 	}
-	byType := cadence[c.Type].standard
-	if c.Risk == HighRisk {
-		byType = cadence[c.Type].high
+	return min(typeAge(c.Type, c.Risk), scopeCadence[c.Scope])
+}
+
+// typeAge is the age that the table has for a type.
+func typeAge(t Type, r Risk) time.Duration {
+	if r == HighRisk {
+		return cadence[t].high
 	}
-	return min(byType, scopeCadence[c.Scope])
+	return cadence[t].standard
 }
 
 // dueAt is when the current key has to be replaced: at its maximal age, and in time before it expires. A key without a
@@ -61,15 +65,19 @@ func dueAt(reg *registration, current *keyState) time.Time {
 		return time.Time{}
 	}
 	due := current.Key.IssuedAt.Add(reg.MaxAge)
-	if end := current.end(); !end.IsZero() {
-		_, lag := reg.slowest()
-		last := end.Add(-(reg.Policy.Overlap + reg.Policy.Quiet + lag))
-		if half := current.Key.IssuedAt.Add(end.Sub(current.Key.IssuedAt) / 2); last.Before(half) {
-			last = half // a short-lived key is not replaced the moment it is made
-		}
-		if last.Before(due) {
-			due = last
-		}
+	if last, ends := expiryDue(reg, current); ends && last.Before(due) {
+		due = last
 	}
 	return due
+}
+
+// expiryDue is when a key that the provider ends has to be replaced in order to be replaced in time; false if nothing ends it.
+func expiryDue(reg *registration, current *keyState) (last time.Time, ends bool) {
+	if current == nil || current.end().IsZero() {
+		return time.Time{}, false
+	}
+	_, lag := reg.slowest()
+	last = current.end().Add(-(reg.Policy.Overlap + reg.Policy.Quiet + lag))
+	half := current.Key.IssuedAt.Add(current.end().Sub(current.Key.IssuedAt) / 2)
+	return latest(last, half), true // a short-lived key is not replaced the moment it is made
 }

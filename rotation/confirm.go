@@ -43,10 +43,11 @@ func (d *drive) confirm() error {
 			}
 			needs = append(needs, n)
 		case latest(victim.RevokedAt, run.BeganAt).Add(d.reg.Traits.Propagation).After(time.Now()):
-			d.st.Problem = &Error{Diagnosis: RevocationPropagating, Evidence: how, Action: "wait"}
-			needs = append(needs, Need{ID: d.needID("dead"), Kind: NeedTime, Until: victim.RevokedAt.Add(d.reg.Traits.Propagation), Text: "the revocation is not seen everywhere yet"})
+			end := latest(victim.RevokedAt, run.BeganAt).Add(d.reg.Traits.Propagation)
+			d.st.Problem = &Error{Diagnosis: RevocationPropagating, Evidence: victim.afterwards(how), Action: "wait until " + timeText(end) + ": the provider may take that long; it is asked again by itself"}
+			needs = append(needs, Need{ID: d.needID("dead"), Kind: NeedTime, Until: end, Text: "the revocation is not seen everywhere yet"})
 		default:
-			d.owe(victim, &Error{Diagnosis: RevocationNotEffective, Evidence: how, Action: "look at the provider; it is revoked again now and then"})
+			d.owe(victim, &Error{Diagnosis: RevocationNotEffective, Evidence: victim.afterwards(how), Action: "look at the provider, and end it there if it is alive; it is revoked again now and then. If you know it dead, answer the debt with settle"})
 		}
 	}
 	if len(needs) > 0 {
@@ -68,10 +69,22 @@ func (d *drive) stillWorking() error {
 			continue
 		}
 		if d.emergency() || time.Since(run.DeadAt) < d.reg.Policy.Patience && time.Since(run.RevokedAt) < d.reg.Policy.Patience {
-			return &Error{Consumer: c.Name, Diagnosis: VerificationTimeout, Evidence: "it does not work now that the other key is dead", Action: "restart it: the new key is in the store", Err: hide(s.VerifyErr)}
+			e := &Error{Consumer: c.Name, Diagnosis: VerificationTimeout, Evidence: "it does not work now that the other key is dead", Action: "restart it: the new key is in the store", Err: hide(s.VerifyErr)}
+			if why := d.failure(c, s); why.Diagnosis == KeyCached {
+				e.Diagnosis, e.Evidence, e.Action = KeyCached, why.Evidence+" now that the other key is dead", why.Action
+			}
+			return e
 		}
 	}
 	return nil
+}
+
+// afterwards says what was seen of a key that should be dead.
+func (k *keyState) afterwards(how string) string {
+	if k.RevokedAt.IsZero() {
+		return k.Key.String() + ": " + how
+	}
+	return k.Key.String() + " was revoked at " + timeText(k.RevokedAt) + ", and " + how
 }
 
 type deathVerdict int
@@ -151,8 +164,11 @@ func (d *drive) living() Key {
 
 // buried records the proof of a death.
 func (d *drive) buried(k *keyState, how string) {
+	if !k.RevokedAt.IsZero() && !k.Answered { // it was sent, and whoever sent it heard nothing
+		d.emit(Event{At: k.RevokedAt, Kind: EventRevoked, Key: k.Key.named(), Text: k.Key.String() + " was revoked; the answer was lost"})
+	}
 	k.DeadAt, k.Proof, k.Problem, k.Retry = time.Now(), how, nil, retry{}
-	e := Event{Kind: EventDead, Text: k.Key.String() + " is dead: " + how}
+	e := Event{Kind: EventDead, Key: k.Key.named(), Text: k.Key.String() + " is dead: " + how}
 	if k.Unseen { // it may be a slip of the pen: then what leaked is still alive
 		e.Level, e.Text = slog.LevelWarn, k.Key.String()+": "+how+"; look whether this is the id that was meant"
 	}

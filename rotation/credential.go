@@ -26,6 +26,11 @@ type Binding struct {
 	Consumer Consumer      // required
 	Verifier Verifier      // says that this consumer works. nil: the Consumer, if it is one
 	Lag      time.Duration // it may go on using the old key this long after Deploy. zero: what the Consumer says (Lagger), else none
+
+	// Group names a consumer that several credentials share, and that reads the current keys of all of them from their stores when
+	// it is told of one, as a process does that is started anew: it is told once for all rotations that are ready, and no more
+	// often than Policy.MinInterval. Empty: it is told for each.
+	Group string
 }
 
 // Type of a credential.
@@ -78,6 +83,16 @@ type Policy struct {
 	Proofs   int           // times in a row a key must be accepted, or refused; zero: 3
 	Patience time.Duration // a deployment or its verification may fail this long before the rotation rolls back; zero: 15 min
 	Rollback time.Duration // budget of a roll-back, from its decision until every consumer is back; zero: 15 min
+
+	// Windows are when a rotation may begin by itself, and when a standard rotation may do what its consumers can notice. Nil:
+	// Config.Policy's, empty: at any time. Blackouts are days on which it may not. Neither delays an emergency, a roll-back, or what
+	// a deadline of the provider does not let wait, and whoever answers a NeedWindow with VerbDone does not wait either.
+	Windows   []Window
+	Blackouts []Blackout // nil: Config.Policy's, empty: none
+
+	Notice      time.Duration // people are told (EventNotice) this long before a rotation begins by itself; zero: 48 h if there are Windows or a consumer has to be restarted, or told by a person, else none
+	Jitter      time.Duration // begins up to this much before it is due, by the name, but not in the first half of a key's life; zero: none
+	MinInterval time.Duration // between deployments to one Group; zero: none. An emergency does not wait
 
 	AllowProviderDeadline bool // rotate although the provider ends the old key by itself
 	AllowOutage           bool // rotate although issuing ends the old key

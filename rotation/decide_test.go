@@ -33,7 +33,7 @@ func choices(n int, f func(yes []bool)) {
 }
 
 func consumersOf(names ...string) *registration {
-	reg := &registration{Name: "api", MaxAge: 90 * day}
+	reg := &registration{Name: "api", MaxAge: 90 * day, Policy: policy{Calendar: &calendar{}}}
 	for _, n := range names {
 		reg.Bindings = append(reg.Bindings, binding{Name: n, Lag: 10 * time.Minute})
 	}

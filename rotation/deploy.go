@@ -40,7 +40,7 @@ func (d *drive) canary() error {
 func (d *drive) canaries() []*consumerState {
 	var first []*consumerState
 	for _, b := range d.reg.Bindings {
-		if c := d.st.Run.consumer(b.Name); c != nil && !c.CurrentOnly && len(first) < d.reg.Policy.Canaries {
+		if c := d.st.Run.consumer(b.Name); c != nil && !c.CurrentOnly && b.Group == "" && len(first) < d.reg.Policy.Canaries {
 			first = append(first, c)
 		}
 	}
@@ -50,13 +50,18 @@ func (d *drive) canaries() []*consumerState {
 // promote makes the target current in the store: for whoever reads it, that is the deployment.
 func (d *drive) promote() error {
 	run, st := d.st.Run, d.st
+	already := st.Current == run.Target
+	if !already {
+		if err := d.inWindow(); err != nil {
+			return err
+		}
+	}
 	key := st.key(run.Target)
 	key.Presented = key.Presented || !d.reg.webhook
 	run.Promoted = run.Promoted || run.Target == run.New
 	if err := d.read(); err != nil {
 		return err
 	}
-	already := st.Current == run.Target
 	if !already {
 		st.Current, st.Writing, run.PromotedAt = run.Target, true, time.Now()
 	}
@@ -73,8 +78,9 @@ func (d *drive) promote() error {
 		return err
 	}
 	st.Writing = false
-	if !already {
-		d.emit(Event{Kind: EventPromoted, Text: key.Key.String() + " is current in the store"})
+	if run.Announced != run.Target { // whoever made it current may have died before it could say so
+		run.Announced = run.Target
+		d.emit(Event{Kind: EventPromoted, Key: key.Key.named(), Text: key.Key.String() + " is current in the store"})
 	}
 	return nil
 }
@@ -158,6 +164,15 @@ func (d *drive) pendingDeploy(consumers []*consumerState, role Role) []*consumer
 func (d *drive) deploy(consumers []*consumerState, role Role) error {
 	run := d.st.Run
 	todo := d.pendingDeploy(consumers, role)
+	if slices.ContainsFunc(todo, d.newly) {
+		if err := d.inWindow(); err != nil {
+			return err
+		}
+	}
+	todo, needs, err := d.gather(todo)
+	if err != nil {
+		return err
+	}
 	if d.reg.webhook && len(todo) > 0 {
 		if err := d.sacrifice(todo); err != nil {
 			return err
@@ -168,8 +183,13 @@ func (d *drive) deploy(consumers []*consumerState, role Role) error {
 		wave = max(len(todo), 1)
 	}
 	for group := range slices.Chunk(todo, wave) {
+		if slices.ContainsFunc(group, d.newly) {
+			if err := d.inWindow(); err != nil {
+				return err
+			}
+		}
 		for _, c := range group {
-			c.Sent = run.Target
+			c.Sent, c.Moved = run.Target, c.Moves
 			if d.reg.webhook {
 				c.Offered = labelOf(d.acceptSet())
 				d.calling(c.Name, time.Now())
@@ -188,9 +208,17 @@ func (d *drive) deploy(consumers []*consumerState, role Role) error {
 		}
 	}
 	if len(d.pendingDeploy(consumers, role)) > 0 {
-		return &waiting{}
+		return &waiting{needs: needs}
 	}
 	return nil
+}
+
+// newly reports whether to tell a consumer is more than to ask once more how that goes on.
+func (d *drive) newly(c *consumerState) bool {
+	if d.reg.webhook {
+		return c.Offered != labelOf(d.acceptSet())
+	}
+	return c.Sent != d.st.Run.Target || c.Moved != c.Moves
 }
 
 // tell deploys to one wave at the same time.
@@ -229,6 +257,7 @@ func (d *drive) request(c *consumerState, key Key, role Role) DeployRequest {
 func (d *drive) told(group []*consumerState, results []error, role Role) error {
 	run := d.st.Run
 	var needs []Need
+	var slow []*Error
 	var failed *multierror.Error
 	for i, c := range group {
 		err := results[i]
@@ -236,6 +265,9 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 		if errors.Is(err, ErrManual) && d.doneByHand(c) {
 			err = nil // a person said that it is done
 			c.Sworn = c.Offered
+		}
+		if err == nil {
+			err = d.cover(c)
 		}
 		switch {
 		case err == nil:
@@ -248,17 +280,25 @@ func (d *drive) told(group []*consumerState, results []error, role Role) error {
 		case errors.Is(err, ErrManual):
 			needs = append(needs, d.personNeed(d.deployment(), c.Name, c.Name+": "+publicText(err), VerbDone, VerbRollBack))
 		case errors.Is(err, ErrNotYet):
-			needs = append(needs, Need{ID: d.needID("deploy/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": the deployment is under way"})
+			n := Need{ID: d.needID("deploy/" + c.Name), Kind: NeedConsumer, Name: c.Name, Text: c.Name + ": the deployment is under way"}
+			if why, said := strings.CutPrefix(publicText(err), ErrNotYet.Error()+": "); said {
+				n.Text += ": " + why
+			}
+			needs = append(needs, n)
+			slow = append(slow, &Error{Consumer: c.Name, Diagnosis: VerificationTimeout, Evidence: "its deployment did not come to an end", Action: "look at its rollout", Err: hide(err)})
 		default:
-			c.Problem = &Error{Consumer: c.Name, Evidence: "it was not given the key", Err: hide(err)}
+			c.Problem = &Error{Consumer: c.Name, Evidence: "it was not given the key", Action: "repair it, or what brings the key to it; it is tried again", Err: hide(err)}
+			if !d.reg.webhook {
+				d.misshapen(c.Problem)
+			}
 			failed = multierror.Append(failed, c.Problem)
 		}
 	}
-	if err := failed.ErrorOrNil(); err != nil {
-		return d.failing(&Error{Consumer: nameOfFirst(group, results), Evidence: fmt.Sprintf("%d of %d deployments failed", failed.Len(), len(group)), Err: err})
+	if failed.ErrorOrNil() != nil {
+		return d.failing(troubles(failed, fmt.Sprintf("%d of %d deployments failed", failed.Len(), len(group))))
 	}
 	if len(needs) > 0 {
-		return d.slowly(needs)
+		return d.slowly(needs, slow)
 	}
 	if !d.reg.webhook { // what counts is whether they accept it
 		run.Failing = time.Time{}
@@ -293,13 +333,13 @@ func (d *drive) doneByHand(c *consumerState) bool {
 	return c.Done == d.st.Run.Target
 }
 
-func nameOfFirst(group []*consumerState, results []error) string {
-	for i, c := range group {
-		if c.Problem != nil && results[i] != nil {
-			return c.Name
-		}
+// troubles is what is told of consumers in trouble: of one alone what it has, of more how many there are and what each has.
+func troubles(failed *multierror.Error, many string) *Error {
+	e := *failed.Errors[0].(*Error)
+	if failed.Len() > 1 {
+		e.Evidence, e.Err = many, failed
 	}
-	return ""
+	return &e
 }
 
 // failing counts the patience with deployments and verifications that fail. When it is used up a standard rotation turns
@@ -321,16 +361,11 @@ func (d *drive) failing(err error) error {
 }
 
 // slowly waits for consumers that are under way, as long as patience lasts; for a person without an end.
-func (d *drive) slowly(needs []Need) error {
-	for _, n := range needs {
-		if n.Kind != NeedPerson {
-			if err := d.failing(&Error{Diagnosis: VerificationTimeout, Consumer: n.Name, Evidence: "its deployment did not come to an end"}); err != nil {
-				var t *turn
-				if errors.As(err, &t) {
-					return err
-				}
-			}
-			break
+func (d *drive) slowly(needs []Need, slow []*Error) error {
+	if len(slow) > 0 {
+		var t *turn
+		if err := d.failing(d.partly(slow[0])); errors.As(err, &t) {
+			return err
 		}
 	}
 	return d.again(needs...)
@@ -362,9 +397,8 @@ func (d *drive) adopted(consumers []*consumerState) error {
 			d.st.Problem = c.Problem
 		}
 	}
-	if err := failed.ErrorOrNil(); err != nil {
-		first := failed.Errors[0].(*Error)
-		return d.failing(&Error{Consumer: first.Consumer, Diagnosis: first.Diagnosis, Evidence: fmt.Sprintf("%d of %d consumers do not work with the key they were given", failed.Len(), len(consumers)), Action: first.Action, Err: err})
+	if failed.ErrorOrNil() != nil {
+		return d.failing(troubles(failed, fmt.Sprintf("%d of %d consumers do not work with the key they were given", failed.Len(), len(consumers))))
 	}
 	run.Failing = time.Time{}
 	if len(needs) > 0 {

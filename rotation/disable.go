@@ -22,6 +22,9 @@ func (d *drive) disable() error {
 			continue
 		}
 		if victim.DisabledAt.IsZero() {
+			if err := d.inWindow(); err != nil {
+				return err
+			}
 			if err := d.passGate(); err != nil {
 				return inSoak(err)
 			}
@@ -39,7 +42,7 @@ func (d *drive) disable() error {
 				return &Error{Evidence: victim.Key.String() + " was not disabled", Err: hide(err)}
 			}
 			victim.DisabledAt = time.Now()
-			d.emit(Event{Kind: EventDisabled, Text: victim.Key.String() + " is disabled; that can be undone"})
+			d.emit(Event{Kind: EventDisabled, Key: victim.Key.named(), Text: victim.Key.String() + " is disabled; that can be undone"})
 		}
 		if err := d.watchDisabled(victim); err != nil {
 			return err
@@ -65,7 +68,7 @@ func (d *drive) watchDisabled(victim *keyState) error {
 	}
 	run.Extend = time.Now().Add(max(d.reg.Policy.Quiet, d.reg.Policy.Patience))
 	d.st.Problem = &Error{Diagnosis: OldKeyInUse, Consumer: broken, Evidence: "it broke when " + victim.Key.String() + " was disabled; the key is enabled again", Action: "find out what still uses it"}
-	d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Consumer: broken, Problem: d.st.Problem, Text: victim.Key.String() + " is enabled again: " + broken + " broke without it"})
+	d.emit(Event{Kind: EventFailed, Level: slog.LevelWarn, Key: victim.Key.named(), Consumer: broken, Problem: d.st.Problem, Text: victim.Key.String() + " is enabled again: " + broken + " broke without it"})
 	return to(PhaseSoak, "something broke without the old key")
 }
 

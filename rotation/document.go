@@ -275,7 +275,7 @@ func (d *drive) project(meta map[string]string) error {
 func (d *drive) storeTrouble(what string, err error) error {
 	e := &Error{Evidence: "the store " + what, Err: hide(err)}
 	if errors.Is(err, ErrDenied) {
-		e.Diagnosis, e.Action = StoreDenied, "give this process the right to read and write the secret"
+		e.Diagnosis, e.Action = StoreDenied, "give this process the right to read and write "+d.reg.Name+" in "+d.reg.parts.Store
 	}
 	return e
 }

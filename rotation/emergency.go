@@ -17,15 +17,20 @@ import (
 
 // Emergency ends every compromised key of the incident, all at the same time, waiting for nothing: no lease, journal, store,
 // window or other rotation; and begins to replace them. It returns after the first pass: call Wait, or leave the rest to Run.
-// The same reference again attaches. A name that is not registered is an error in the result and does not stop the others.
+// The same reference again attaches. A name that is not registered is an error in the result and does not stop the others. If the
+// process dies when the incident is recorded, and before a credential knows of it, a Sweep of any process carries that on.
 func (r *Rotator) Emergency(ctx context.Context, in Incident) (IncidentReport, error) {
 	if err := in.check(); err != nil {
 		return IncidentReport{Incident: in}, err
 	}
-	if in.ConfirmedAt.IsZero() {
-		in.ConfirmedAt = time.Now()
+	now := time.Now()
+	if in.ConfirmedAt.IsZero() || in.ConfirmedAt.After(now) { // a time zone that was forgotten must not move a deadline, nor hold up this call
+		in.ConfirmedAt = now
 	}
 	in.ConfirmedAt = in.ConfirmedAt.Round(0)
+	if in.ExposedAt.After(in.ConfirmedAt) {
+		in.ExposedAt = in.ConfirmedAt
+	}
 	names := in.names()
 	errs := make([]error, len(names)+1)
 	var g errgroup.Group // without a limit: no credential waits for another one
@@ -40,8 +45,11 @@ func (r *Rotator) Emergency(ctx context.Context, in Incident) (IncidentReport, e
 		return nil
 	})
 	_ = g.Wait()
+	if errs[len(names)] == nil {
+		r.settled(ctx, in.Reference, names, errs)
+	}
 	report, err := r.Incident(ctx, in.Reference)
-	if err != nil {
+	if err != nil && report.Incident.Reference == "" {
 		report = IncidentReport{Incident: in.public(), Actor: r.actor(ctx)}
 	}
 	return report, errors.Join(append(errs, err)...)
@@ -113,7 +121,7 @@ func (r *Rotator) emergency(ctx context.Context, name string, in Incident) error
 	}
 	switch {
 	case no != nil:
-		return no.error // nothing is wrong with the journal: the caller has to decide
+		return no // nothing is wrong with the journal: the caller has to decide
 	case err != nil:
 		r.keepUnrecorded(reg.Name, in)
 		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "EMERGENCY without a record", slog.String("credential", name), slog.String("incident", in.Reference), slog.String("problem", publicText(err)))

@@ -249,6 +249,9 @@ const (
 	ConsumerNotUpdated     Diagnosis = "consumer-not-updated"     // it is seen using an older key
 	PartialRollout         Diagnosis = "partial-rollout"          // some of its instances are
 	NewKeyRejected         Diagnosis = "new-key-rejected"         // by the provider, or by what the consumer does with it
+	KeyCached              Diagnosis = "key-cached"               // a consumer has the new key and goes on presenting the old one
+	FormatChanged          Diagnosis = "format-changed"           // the new value looks other than the old one: base64, JSON, a line end
+	EnvironmentMismatch    Diagnosis = "environment-mismatch"     // accepted in one place and refused in another
 	OldKeyInUse            Diagnosis = "old-key-in-use"           // after everybody known has moved
 	StoreDenied            Diagnosis = "store-denied"             // the store refuses this process
 	VerificationTimeout    Diagnosis = "verification-timeout"     // the consumer did not get healthy in time

@@ -228,21 +228,24 @@ func (d *drive) remember(c *consumerState, s sight, target int64) {
 			d.emit(Event{Kind: EventVerified, Consumer: c.Name, Text: c.Name + " works"})
 		}
 	default:
-		c.Problem = &Error{Consumer: c.Name, Diagnosis: verifyDiagnosis(s.VerifyErr), Evidence: "it does not work with the key it was given", Err: hide(s.VerifyErr)}
 		if d.reg.webhook {
 			c.Problem = notAccepting(c.Name, s.VerifyErr)
+		} else {
+			c.Problem = d.failure(c, s)
 		}
 	}
-	if p := d.adoptionProblem(c, s); p != nil {
+	if p := d.adoptionProblem(c, s); p != nil && !c.explained(p, s) {
 		c.Problem = p
 	}
 }
 
-func verifyDiagnosis(err error) Diagnosis {
-	if errors.Is(err, ErrRejected) {
-		return NewKeyRejected
+// explained reports whether what is known of a consumer says more than that it is not seen on its key: it does not run, or cannot
+// read what it was given.
+func (c *consumerState) explained(p *Error, s sight) bool {
+	if c.Problem == nil {
+		return false
 	}
-	return VerificationTimeout
+	return p.Diagnosis == "" || c.Problem.Diagnosis == FormatChanged && !errors.Is(s.VerifyErr, ErrNotYet)
 }
 
 // adoptionProblem names why a consumer that should have moved is not seen on its key; nil within its lag.
@@ -258,13 +261,19 @@ func (d *drive) adoptionProblem(c *consumerState, s sight) *Error {
 	case s.AsOf.IsZero():
 		e.Evidence, e.Action = "it shows no instance, which is no evidence", "start it, or answer with forget when it is gone"
 	case s.Stale && len(s.Elsewhere) == 0:
-		e.Diagnosis, e.Evidence, e.Action = JobHoldsOldKey, "what is seen of it began before the deployment", "wait for its next run, or end the one that goes on"
+		e.Diagnosis, e.Evidence, e.Action = JobHoldsOldKey, fmt.Sprintf("what is seen of it began at %s, and it was given the key at %s", timeText(s.AsOf), timeText(c.AckedAt)), "wait for its next run, or end the one that goes on"
 	case s.Moved == 0:
-		e.Diagnosis, e.Evidence, e.Action = ConsumerNotUpdated, "another key is used by "+some(s.Elsewhere), "restart it"
+		e.Diagnosis, e.Evidence, e.Action = ConsumerNotUpdated, "another key is used by "+some(s.Elsewhere), "restart it; if that does not help, look why the key in the store does not reach it"
 	default:
-		e.Diagnosis, e.Evidence, e.Action = PartialRollout, fmt.Sprintf("%d instances have moved, another key is used by %s", s.Moved, some(s.Elsewhere)), "wait for the rollout, or restart them"
+		e.partial(s)
 	}
 	return e
+}
+
+// partial says that some instances have moved and others have not.
+func (e *Error) partial(s sight) {
+	e.Diagnosis, e.Evidence = PartialRollout, fmt.Sprintf("%d instances have moved, another key is used by %s", s.Moved, some(s.Elsewhere))
+	e.Action = "wait for the rollout to end, or restart those that have not moved"
 }
 
 // some lists the first few of many.

@@ -109,6 +109,7 @@ func (r *run) outcome() Outcome {
 
 const (
 	keptRecords   = 1  // the last rotation that ended is told by Status
+	keptEvidence  = 2  // those that brought the current key, and the one before: see RotatedWithin
 	keptEmergency = 32 // ended emergencies are kept for their incidents
 	keptTriggers  = 16 // a trigger that comes again attaches
 )
@@ -119,7 +120,8 @@ func (d *drive) close(outcome Outcome) {
 	d.emit(Event{Kind: EventEnded, Text: fmt.Sprintf("%s rotation to generation %d ended: %s", run.Strategy, run.Generation, outcome)})
 	rec := st.record(d.reg, time.Now())
 	rec.Outcome, rec.EndedAt = outcome, time.Now()
-	rec.RollbackUntil = time.Time{}
+	rec.RollbackUntil, rec.AsOf = time.Time{}, time.Time{}
+	st.Outbox.account(rec)
 	st.Ended = append(st.Ended, ended{Incidents: run.Incidents, Leaks: run.Leaks, Record: encodeRecord(*rec)})
 	st.prune()
 	if run.Trigger != "" {
@@ -132,6 +134,9 @@ func (d *drive) close(outcome Outcome) {
 		}
 	}
 	st.Run, st.Cause, st.Retry = nil, "", retry{}
+	if outcome != TakenOver && !d.reg.blind() {
+		st.CheckedAt = time.Now().Round(0)
+	}
 	if k := st.key(st.Current); outcome == RolledBack && (k == nil || k.Ends.IsZero()) { // somebody looks into it before the schedule makes another one
 		st.NotBefore = time.Now().Add(min(day, d.reg.MaxAge/4)).Round(0)
 	}
@@ -139,16 +144,20 @@ func (d *drive) close(outcome Outcome) {
 
 // prune keeps the newest records of each sort.
 func (st *state) prune() {
-	standard, emergencies := 0, 0
+	standard, emergencies, rotated := 0, 0, 0
 	kept := slices.Clone(st.Ended)
 	slices.Reverse(kept)
 	kept = slices.DeleteFunc(kept, func(e ended) bool {
+		evidence := rotated < keptEvidence && e.record().Outcome == Rotated
+		if evidence {
+			rotated++
+		}
 		if len(e.Incidents) > 0 {
 			emergencies++
-			return emergencies > keptEmergency
+			return emergencies > keptEmergency && !evidence
 		}
 		standard++
-		return standard > keptRecords
+		return standard > keptRecords && !evidence
 	})
 	slices.Reverse(kept)
 	st.Ended = kept
@@ -164,7 +173,7 @@ func (d *drive) owe(k *keyState, problem *Error) {
 	}
 	problem.Credential = d.reg.Name
 	if k.Problem == nil || k.Problem.cause() != problem.cause() {
-		d.emit(Event{Kind: EventDebt, Level: slog.LevelWarn, Problem: problem, Text: k.Key.String() + " should be dead and is not proven so: " + problem.Evidence})
+		d.emit(Event{Kind: EventDebt, Level: slog.LevelWarn, Key: k.Key.named(), Problem: problem, Text: k.Key.String() + " should be dead and is not proven so: " + problem.Evidence})
 	}
 	k.Problem = problem
 }
@@ -210,9 +219,9 @@ func (d *drive) pay(k *keyState) {
 	case !free:
 		fail(&Error{Diagnosis: OldKeyInUse, Evidence: "it is not certain that nobody uses it"})
 	case time.Since(k.RevokedAt) < d.reg.Traits.Propagation:
-		fail(&Error{Diagnosis: RevocationPropagating, Evidence: how})
+		fail(&Error{Diagnosis: RevocationPropagating, Evidence: k.afterwards(how), Action: "wait: the provider may take so long; it is asked again by itself"})
 	default:
-		fail(&Error{Diagnosis: RevocationNotEffective, Evidence: how, Action: "look at the provider, end it there, and answer with settle"})
+		fail(&Error{Diagnosis: RevocationNotEffective, Evidence: k.afterwards(how), Action: "look at the provider, and end it there if it is alive; it is revoked again now and then. If you know it dead, answer the debt with settle"})
 	}
 }
 

@@ -126,7 +126,7 @@ func quietGate(reg *registration, run *run, victim Key, u *Usage, now time.Time)
 		m.Text = victim.String() + " was still used" + who + " at " + timeText(u.LastUsed) + "; " + m.Text
 		m.Problem = &Error{
 			Diagnosis: OldKeyInUse, Evidence: victim.String() + " was used" + who + " at " + timeText(u.LastUsed) + ", after every known consumer had moved",
-			Action: "find the consumer that is not registered, in the provider's access log, and add it",
+			Action: "find in the provider's access log who uses it (a service, a job, a monitor), give it the new key and add it to the consumers; the old key lives until then",
 		}
 	}
 	return m

@@ -85,6 +85,7 @@ func TestHoldAndRelease(t *testing.T) {
 		require.NoError(t, r.Hold(t.Context(), name, time.Time{}, "nothing to release"))
 		require.ErrorIs(t, r.Hold(t.Context(), "another", time.Now().Add(time.Hour), ""), rotation.ErrNotFound)
 
+		w.paces(r, time.Minute) // the first look at the key
 		until := time.Now().Add(10 * time.Hour).Round(0)
 		require.NoError(t, r.Hold(rotation.WithActor(t.Context(), "ann"), name, until, "release freeze"))
 		st, err := r.Rotate(t.Context(), name, rotation.Trigger{})

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,7 @@ type incidentEntry struct {
 
 func incidentName(reference string) string { return "handover/incident/" + reference }
 
-// saveIncident records an incident the first time, and adds the credentials of a later call.
+// saveIncident records an incident the first time, and adds what a later call brings.
 func (r *Rotator) saveIncident(ctx context.Context, in Incident) error {
 	in = in.public()
 	for range saveTries {
@@ -33,6 +34,7 @@ func (r *Rotator) saveIncident(ctx context.Context, in Incident) error {
 		} else if !rec.Incident.grow(in) {
 			return nil
 		}
+		r.expect(ctx, in)
 		data, err := json.Marshal(rec)
 		if err != nil {
 			return err
@@ -50,9 +52,9 @@ func (r *Rotator) saveIncident(ctx context.Context, in Incident) error {
 	return &Error{Evidence: "the incident was not recorded", Err: ErrConflict}
 }
 
-// grow adds what a later call under the same reference names. It reports whether anything is new.
+// grow adds what a later call under the same reference names, and what was learned since. It reports whether anything is new.
 func (in *Incident) grow(more Incident) bool {
-	grown := false
+	grown := in.learn(more)
 	for _, c := range more.Credentials {
 		if !slices.Contains(in.Credentials, c) {
 			in.Credentials, grown = append(in.Credentials, c), true
@@ -65,6 +67,18 @@ func (in *Incident) grow(more Incident) bool {
 		}
 	}
 	return grown
+}
+
+// learn takes over an earlier exposure, and a reason that was not told yet.
+func (in *Incident) learn(more Incident) bool {
+	learned := false
+	if at := earliest(in.ExposedAt, more.ExposedAt); !at.Equal(in.ExposedAt) {
+		in.ExposedAt, learned = at, true
+	}
+	if !strings.Contains(in.Reason, more.Reason) {
+		in.Reason, learned = strings.TrimPrefix(in.Reason+"; "+more.Reason, "; "), true
+	}
+	return learned
 }
 
 func (r *Rotator) loadIncident(ctx context.Context, reference string) (Entry, incidentEntry, error) {
@@ -81,7 +95,8 @@ func (r *Rotator) loadIncident(ctx context.Context, reference string) (Entry, in
 	return e, rec, read(e, &rec)
 }
 
-// Incident returns the record as it stands now. An unknown reference is an error that matches ErrNotFound.
+// Incident returns the record as it stands now. An unknown reference is an error that matches ErrNotFound. The error joins the
+// records that could not be read; their credentials are among the Missing.
 func (r *Rotator) Incident(ctx context.Context, reference string) (IncidentReport, error) {
 	_, rec, err := r.loadIncident(ctx, reference)
 	if err != nil {
@@ -90,23 +105,74 @@ func (r *Rotator) Incident(ctx context.Context, reference string) (IncidentRepor
 	report := IncidentReport{Incident: rec.Incident, Actor: rec.Actor}
 	var errs []error
 	for _, name := range rec.Incident.names() {
-		_, st, err := r.load(ctx, name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		reg, unknown := r.registration(name) // a removed one still has its record
-		if unknown != nil && st.Run == nil && len(st.Ended) == 0 {
-			report.Unknown = append(report.Unknown, name)
-		}
-		if st.Run != nil && slices.Contains(st.Run.Incidents, reference) {
-			report.Records = append(report.Records, *st.record(reg, time.Now()))
-		}
-		for _, e := range st.Ended {
-			if slices.Contains(e.Incidents, reference) {
-				report.Records = append(report.Records, e.record())
-			}
-		}
+		errs = append(errs, r.report(ctx, &report, name))
 	}
 	return report, errors.Join(errs...)
+}
+
+// report adds what the record of one credential says.
+func (r *Rotator) report(ctx context.Context, report *IncidentReport, name string) error {
+	reference := report.Incident.Reference
+	reg, unknown := r.registration(name) // a removed one still has its record
+	gap := IncidentGap{Credential: name}
+	if reg != nil {
+		gap.Contact = reg.Contact
+	}
+	_, st, err := r.load(ctx, name)
+	if err != nil {
+		if !errors.As(err, &gap.Problem) {
+			gap.Problem = &Error{Credential: name, Err: hide(err)}
+		}
+		report.Missing = append(report.Missing, gap)
+		return err
+	}
+	known := len(report.Records)
+	if st.Run != nil && slices.Contains(st.Run.Incidents, reference) {
+		rec := st.record(reg, time.Now())
+		rec.Credential = name
+		report.Records = append(report.Records, *rec)
+		report.Needs = append(report.Needs, st.incidentNeeds(name, reg)...)
+	}
+	for _, e := range st.Ended {
+		if slices.Contains(e.Incidents, reference) {
+			report.Records = append(report.Records, e.record())
+		}
+	}
+	switch {
+	case len(report.Records) > known:
+	case unknown != nil && st.Run == nil && len(st.Ended) == 0:
+		report.Unknown = append(report.Unknown, name)
+	default:
+		gap.CoveredBy = st.covering(report.Incident.ConfirmedAt)
+		report.Missing = append(report.Missing, gap)
+	}
+	return nil
+}
+
+// covering are the incidents whose emergency is open, or ended after a time.
+func (st *state) covering(since time.Time) []string {
+	var references []string
+	if st.Run != nil {
+		references = slices.Clone(st.Run.Incidents)
+	}
+	for _, e := range st.Ended {
+		if len(e.Incidents) > 0 && e.record().EndedAt.After(since) {
+			references = append(references, e.Incidents...)
+		}
+	}
+	slices.Sort(references)
+	return slices.Compact(references)
+}
+
+// incidentNeeds is what the open rotation of a credential waits for. reg may be nil: a removed credential has no contact.
+func (st *state) incidentNeeds(name string, reg *registration) []IncidentNeed {
+	var needs []IncidentNeed
+	for _, n := range st.Needs {
+		in := IncidentNeed{Credential: name, Need: n}
+		if reg != nil {
+			in.Contact = reg.Contact
+		}
+		needs = append(needs, in)
+	}
+	return needs
 }

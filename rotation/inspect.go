@@ -17,7 +17,7 @@ import (
 
 // Inspect looks at the store, the issuers and the consumers, changes nothing, and returns what is not as it should be: overdue,
 // current key refused, keys of ours that nobody recorded, consumers that nobody bound. Without names: the whole inventory,
-// and what the stores hold beside it. The error joins what could not be looked at.
+// what the stores hold beside it, and the sinks that can be asked. The error joins what could not be looked at.
 func (r *Rotator) Inspect(ctx context.Context, names ...string) ([]*Error, error) {
 	all := len(names) == 0
 	if all {
@@ -45,8 +45,24 @@ func (r *Rotator) Inspect(ctx context.Context, names ...string) ([]*Error, error
 	if all {
 		unlisted, err := r.unlisted(ctx)
 		out, errs = append(out, unlisted...), append(errs, err)
+		out = append(out, r.sinks(ctx)...)
 	}
 	return out, errors.Join(errs...)
+}
+
+// sinks asks those that can say it whether people would be told.
+func (r *Rotator) sinks(ctx context.Context) []*Error {
+	var out []*Error
+	for _, s := range r.cfg.Sinks {
+		c, ok := As[Checker](s)
+		if !ok {
+			continue
+		}
+		if err := guard(ctx, r.cfg.CallTimeout, c.Check); err != nil && !unsupported(err) {
+			out = append(out, &Error{Evidence: "the sink " + identity(s) + " cannot take events", Action: "repair it: nobody is told through it; what it missed is delivered later", Err: hide(err)})
+		}
+	}
+	return out
 }
 
 // inspection is the look at one credential.
@@ -109,13 +125,9 @@ func (i *inspection) store() error {
 	if err != nil {
 		return err
 	}
-	switch judge(i.st, doc, home) {
-	case driftForeign:
-		i.finding(ForeignOwner, "", "rotate it from one journal only", "the stored keys bear the stamp of another installation")
-	case driftBehind:
-		i.finding(JournalBehind, "", "restore the newest journal", "the store is newer than the journal")
-	case driftUnknown, driftPutBack, driftRestored:
-		i.finding(Drift, "", "the next Advance says what can be done", "the store is not as the journal expects")
+	if e := judge(i.st, doc, home).finding(); e != nil {
+		e.Credential = i.reg.Name
+		i.found = append(i.found, e)
 	}
 	if n := len(i.reg.Bindings); len(doc.Keys) == 0 && i.st.Current == 0 && i.st.Run == nil && n > 0 {
 		i.finding(UnknownKey, "", "if they run already, put the key that they use into the store (store.Seed) before the first rotation", "the store holds no key, and %d consumers are bound: what they may be using is in no record", n)
@@ -138,6 +150,20 @@ func (i *inspection) store() error {
 	return nil
 }
 
+// finding is what a look from outside makes of a drift; nil: the next Advance puts it right by itself.
+func (f drift) finding() *Error {
+	switch f {
+	case driftForeign:
+		return &Error{Diagnosis: ForeignOwner, Evidence: "the stored keys bear the stamp of another installation", Action: "rotate it from one journal only"}
+	case driftBehind:
+		return &Error{Diagnosis: JournalBehind, Evidence: "the store is newer than the journal", Action: "restore the newest journal"}
+	case driftUnknown, driftPutBack, driftRestored:
+		return &Error{Diagnosis: Drift, Evidence: "the store is not as the journal expects", Action: "the next Advance says what can be done"}
+	default:
+		return nil
+	}
+}
+
 // receivers asks each receiver of a webhook whether it accepts the current secret.
 func (i *inspection) receivers(key Key) error {
 	var errs []error
@@ -156,16 +182,9 @@ func (i *inspection) receivers(key Key) error {
 
 // issuer looks for keys that look ours and that no record names, and for room for the next one.
 func (i *inspection) issuer() error {
-	l, ok := As[Lister](i.reg.Issuer)
-	if !ok {
-		return nil
-	}
-	keys, err := guarded(i.ctx, i.r.cfg.CallTimeout, l.List)
-	if unsupported(err) {
-		return nil
-	}
-	if err != nil {
-		return &Error{Credential: i.reg.Name, Evidence: "the issuer does not list its keys", Err: hide(err)}
+	keys, lists, err := i.r.listKeys(i.ctx, i.reg)
+	if err != nil || !lists {
+		return err
 	}
 	for _, k := range keys {
 		ours := isSuccessorName(i.reg.Name, k.Key.Name)
@@ -199,48 +218,20 @@ func (i *inspection) consumers() error {
 			}
 		}
 	}
-	for _, disc := range i.r.cfg.Discoverers {
-		users, err := guarded(i.ctx, i.r.cfg.CallTimeout, func(ctx context.Context) ([]string, error) { return disc.Discover(ctx, i.reg.Name) })
-		if err != nil {
-			errs = append(errs, &Error{Credential: i.reg.Name, Evidence: "a discoverer does not answer", Err: hide(err)})
-		}
-		for _, u := range users {
-			if i.reg.binding(u) == nil {
-				i.finding(UnknownConsumer, u, "add a binding: nothing waits for it now", "%s uses it and is not bound", u)
-			}
-		}
-	}
-	return errors.Join(errs...)
+	bound, _, err := i.r.countBindings(i.ctx, i.reg)
+	i.found = append(i.found, bound.findings()...)
+	return errors.Join(append(errs, err)...)
 }
 
 // unlisted are secrets in the stores that the inventory does not name.
 func (r *Rotator) unlisted(ctx context.Context) ([]*Error, error) {
-	stores := map[string]SecretStore{}
-	known := map[string]bool{}
-	r.mu.Lock()
-	for name, reg := range r.registered {
-		known[name] = true
-		stores[reg.parts.Store] = reg.Store
-	}
-	r.mu.Unlock()
+	stores, err := r.countStores(ctx)
 	var found []*Error
-	var errs []error
-	for id, s := range stores {
-		e, ok := As[Enumerator](s)
-		if !ok {
-			continue
-		}
-		names, err := guarded(ctx, r.cfg.CallTimeout, e.Names)
-		if err != nil && !unsupported(err) {
-			errs = append(errs, &Error{Evidence: "the store does not list its names", Err: hide(err)})
-		}
-		slices.Sort(names)
-		for _, n := range names {
-			if !known[n] && !strings.HasPrefix(n, "handover/") && !strings.HasSuffix(n, "/handover") {
-				found = append(found, &Error{Credential: n, Diagnosis: Unlisted, Evidence: "in the store " + id + ", and not in the inventory", Action: "register it, or remove it"})
-			}
+	for _, s := range stores {
+		for _, n := range s.Unlisted {
+			found = append(found, unlisted(n, s.Store))
 		}
 	}
 	slices.SortFunc(found, func(a, b *Error) int { return strings.Compare(a.Credential, b.Credential) })
-	return found, errors.Join(errs...)
+	return found, err
 }

@@ -170,6 +170,28 @@ func TestInspectUnknownAge(t *testing.T) {
 	})
 }
 
+// cutOff is a sink that cannot take anything, and knows it.
+type cutOff struct{ err error }
+
+func (cutOff) Deliver(context.Context, rotation.Event) error { return nil }
+func (m cutOff) Check(context.Context) error                 { return m.err }
+func (cutOff) Identity() string                              { return "the pager" }
+
+// A pager that cannot be reached is found before it is needed.
+func TestInspectSinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		w.cfg.Sinks = []rotation.Sink{cutOff{rotation.ErrDenied}, cutOff{}, &gazette{name: "all"}}
+		found, err := w.rotator().Inspect(t.Context())
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, "rotation: the sink the pager cannot take events: permission denied", found[0].Error())
+		found, err = w.rotator().Inspect(t.Context(), name)
+		require.NoError(t, err)
+		require.Empty(t, found, "nobody asked about all")
+	})
+}
+
 // What cannot be looked at is an error, and hides nothing else.
 func TestInspectInTheDark(t *testing.T) {
 	for what, c := range map[string]struct {

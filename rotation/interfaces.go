@@ -96,7 +96,7 @@ func (f VerifierFunc) Verify(ctx context.Context, key Key) error { return f(ctx,
 //	J2  Save is durable on return and fails with ErrConflict if the stored Revision is not e.Revision (zero: absent).
 //	    After success the stored Revision is e.Revision+1.
 //	J3  Due returns entries with Due before t, only those of names, soonest first, at most limit, at a cost that follows
-//	    the result. What another inventory left in the same place is passed over.
+//	    the result. What another inventory left in the same place is passed over. It leaves names as they are.
 type Journal interface {
 	Load(ctx context.Context, credential string) (Entry, error)
 	Save(ctx context.Context, e Entry) error

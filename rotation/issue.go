@@ -48,6 +48,11 @@ func (d *drive) issue() error {
 		if rest := d.restUntil(); rest.After(time.Now()) {
 			return d.lost(Need{ID: d.needID("issue"), Kind: NeedTime, Until: rest, Text: "the issuer has made no key; it is asked again"})
 		}
+		if d.reg.noticed(PhaseIssue) && d.supplied == nil {
+			if err := d.inWindow(); err != nil {
+				return err
+			}
+		}
 		var err error
 		if a, err = d.openAttempt(); err != nil {
 			return err

@@ -54,6 +54,9 @@ func (k Key) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", k.ID), slog.Int("generation", k.Generation))
 }
 
+// named is what a record calls k: its id, or its name where it has none.
+func (k Key) named() string { return cmp.Or(k.ID, k.Name) }
+
 // identity is k without its secret.
 func (k Key) identity() Key {
 	k.Secret = secret.Value{}

@@ -279,6 +279,11 @@ type node struct {
 
 // doomed is a process that dies.
 func (h *hazard) doomed(c cut) *rotation.Rotator {
+	_, r := h.mortal(c)
+	return r
+}
+
+func (h *hazard) mortal(c cut) (*node, *rotation.Rotator) {
 	n := &node{h: h, cut: c}
 	cfg, cred := h.cfg, h.cred
 	cfg.Journal, cfg.Store = nodeJournal{cfg.Journal, n}, nodeStore{cfg.Store, n}
@@ -290,7 +295,7 @@ func (h *hazard) doomed(c cut) *rotation.Rotator {
 	cfg.Credentials = []rotation.Credential{cred}
 	r, err := rotation.New(cfg)
 	require.NoError(h.t, err)
-	return r
+	return n, r
 }
 
 func (n *node) do(ctx context.Context, op string, arg any, effect func(context.Context) error) error {

@@ -101,6 +101,7 @@ func (r *Rotator) acquire(ctx context.Context, reg *registration, e Entry, st *s
 		}
 		return nil, nil, err
 	}
+	r.rouse(reg.Name)
 	return d, st, nil
 }
 

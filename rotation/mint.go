@@ -181,6 +181,7 @@ func (st *state) unseen(id string) *keyState {
 // keep brings a minted key to safety. Where the store does not take it, the only good key is a dead one.
 func (d *drive) keep(a *attempt, key Key) error {
 	key = d.numbered(a, key)
+	d.compareForms(key)
 	d.stored(a, key)
 	var err error
 	for try := range saveTries {
@@ -198,7 +199,6 @@ func (d *drive) keep(a *attempt, key Key) error {
 			want = d.beside(key)
 		}
 		if err = d.store(want); err == nil {
-			d.emit(Event{Kind: EventIssued, Text: "issued " + key.String()})
 			return nil
 		}
 	}
@@ -223,6 +223,7 @@ func (d *drive) stored(a *attempt, key Key) {
 	run := d.st.Run
 	ks := d.enter(a, key)
 	a.Fate = fateStored
+	d.emit(Event{Kind: EventIssued, Key: key.named(), Text: "issued " + key.String()})
 	if a.Incident != "" {
 		ks.accuse(a.Incident)
 		run.kill(a.Serial)
@@ -260,7 +261,7 @@ func (d *drive) notMinted(a *attempt, key Key, err error) error {
 		d.st.unspend(a)
 		return &waiting{needs: []Need{d.personNeed("supply", "", publicText(err), VerbRollBack)}}
 	case errors.As(err, &rate):
-		e.Diagnosis, e.Action = IssuerRateLimited, "wait until "+timeText(rate.at)
+		e.Diagnosis, e.Action = IssuerRateLimited, "wait: it is asked again by itself at "+timeText(rate.at)+"; if that is too late, ask the provider for a higher limit"
 	case errors.Is(err, ErrNoSlot):
 		e.Diagnosis, e.Action = NoSlot, "end a key at the provider that nobody needs"
 	case errors.Is(err, ErrDenied):

@@ -57,7 +57,7 @@ func (st *state) about(n Need) *keyState {
 
 func (d *drive) releaseNeed() Need {
 	h := d.st.Hold
-	return Need{ID: "hold", Kind: NeedRelease, Until: h.Until, Text: "held by " + h.Actor + ": " + h.Reason}
+	return Need{ID: "hold", Kind: NeedRelease, Until: h.Until, Text: withReason("held by "+h.Actor, h.Reason)}
 }
 
 // again waits for what nothing announces.
@@ -99,14 +99,18 @@ func (d *drive) holdNeed(e *Error) Need {
 
 // offerable takes back verbs that would be refused.
 func (d *drive) offerable() {
+	for i := range d.st.Needs {
+		d.st.Needs[i].Verbs = d.possible(d.st.Needs[i].Verbs)
+	}
+}
+
+// possible are those of the verbs that would not be refused.
+func (d *drive) possible(verbs []Verb) []Verb {
 	run := d.st.Run
 	if run != nil && (run.Strategy == Standard && !run.irreversible(d.st) && run.Old != 0 || run.Strategy == RollBack && d.st.key(run.New).live()) {
-		return
+		return verbs
 	}
-	for i := range d.st.Needs {
-		verbs := slices.Clone(d.st.Needs[i].Verbs)
-		d.st.Needs[i].Verbs = slices.DeleteFunc(verbs, func(v Verb) bool { return v == VerbRollBack })
-	}
+	return slices.DeleteFunc(slices.Clone(verbs), func(v Verb) bool { return v == VerbRollBack })
 }
 
 // backoff is when to try again: exponentially later for each failure in a row, with a jitter that depends on the credential
@@ -173,22 +177,35 @@ func (st *state) patient(now time.Time) bool {
 	}
 }
 
-// wake is when there is something to do: the next look at an open rotation, at debts and events, or the next rotation.
+// wake is when there is something to do: the next look at an open rotation, at the current key, at debts and events, the next
+// rotation, or the next word to people.
 func (st *state) wake(reg *registration, now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) { at = earliest(at, t) }
+	look := st.checkAt(reg)
+	if !look.IsZero() {
+		look = latest(look, st.Retry.At)
+	}
 	if st.Hold != nil && st.Hold.Until.After(now) && (st.Run == nil || st.Run.Strategy != Emergency) {
 		sooner(st.Hold.Until)
+		sooner(st.remindAt(reg))
+		sooner(look)
+		sooner(st.Outbox.retryAt(now))
 		return latest(at, now)
 	}
+	sooner(st.remindAt(reg))
 	if st.Run != nil {
 		sooner(latest(st.Look, now))
-	} else {
-		due := latest(dueAt(reg, st.key(st.Current)), st.NotBefore)
-		if due.IsZero() {
-			due = now
+		if st.Run.Strategy != Emergency { // which is looked at often enough
+			sooner(look)
 		}
-		sooner(latest(due, st.Retry.At))
+	} else {
+		sooner(latest(latest(st.opening(reg, now), now), st.Retry.At))
+		sooner(st.noticeAt(reg, now))
+		if st.Seen.IsZero() && reg.Policy.Jitter > 0 {
+			sooner(now)
+		}
+		sooner(look)
 		if st.Problem != nil {
 			sooner(st.Retry.At)
 		}

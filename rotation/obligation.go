@@ -21,7 +21,9 @@ type kills struct {
 	ids     map[string]bool // that they were sent for
 	taken   map[string]bool // ids that were given to a new key: slots that must not be revoked any more
 	results []killed
-	closed  bool // the Advance is ending: nothing is sent any more
+	closed  bool             // the Advance is ending: nothing is sent any more
+	usage   <-chan []KeyInfo // what the issuer lists of the victims, asked once in an Advance; nil: not asked, or taken
+	asked   bool             // it was
 }
 
 // killed is what became of one revocation, or of telling one receiver to forget what is compromised.
@@ -57,8 +59,10 @@ func (d *drive) obligations() {
 		if d.alarm == nil {
 			d.alarm = time.AfterFunc(time.Until(d.st.Run.IssueBy), func() { d.send(due) })
 		}
+		d.askUsage()
 		return
 	}
+	d.askUsage() // first, and it does not wait: a revoked key may be listed no more
 	d.send(due)
 	if d.st.Run.RevokeFirst {
 		d.fold()
@@ -175,6 +179,7 @@ func (d *drive) lastFold() {
 	d.kills.closed = true
 	d.kills.mu.Unlock()
 	d.fold()
+	d.takeUsage(d.r.cfg.CallTimeout / 10)
 }
 
 // byHand asks people, in every Advance, for what this library cannot revoke itself.
@@ -216,7 +221,7 @@ func (d *drive) askOnce(n Need) {
 	}
 	d.st.Needs = append(d.st.Needs, n)
 	if !slices.ContainsFunc(d.asked, same) {
-		d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Text: n.Text})
+		d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Consumer: n.Name, Need: n.ID, Verbs: d.possible(n.Verbs), Text: n.Text})
 	}
 }
 

@@ -4,11 +4,13 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 )
@@ -105,6 +107,16 @@ func (d *drive) emit(e Event) {
 	st.Outbox.Events = append(st.Outbox.Events, parcel{e, owed})
 }
 
+// account adds the record of the rotation that has just ended to the event that says so.
+func (o *outbox) account(rec *Record) {
+	if n := len(o.Events); n > 0 && o.Events[n-1].Event.Kind == EventEnded && o.Events[n-1].Event.Rotation == rec.ID {
+		o.Events[n-1].Event.Record = rec
+	}
+}
+
+// errBehind is why a sink gets nothing while an older event of it cannot be read.
+var errBehind = recorded("an older event cannot be read")
+
 // mark adds a line to the timeline, at its time: what is learned late may have been done early. A long one keeps its beginning
 // and its end.
 func (r *run) mark(e Event) {
@@ -122,10 +134,12 @@ func (r *run) mark(e Event) {
 	r.Timeline = slices.Insert(r.Timeline, at, line)
 }
 
-// note adds what a reader of the record wants to know, but nobody has to be told.
+// note adds what a reader of the record wants to know, and tells people of it if they should look.
 func (d *drive) note(level slog.Level, text string) {
 	d.r.cfg.Logger.LogAttrs(d.ctx, level, text, slog.String("credential", d.reg.Name))
-	if d.st.Run != nil {
+	if level >= slog.LevelWarn {
+		d.emit(Event{Kind: EventWarning, Level: level, Text: text})
+	} else if d.st.Run != nil {
 		d.st.Run.mark(Event{At: time.Now().Round(0), Phase: d.st.Run.Phase, Text: text})
 	}
 }
@@ -144,30 +158,30 @@ func (d *drive) deliver() {
 	if err := d.save(); err != nil { // what was done is recorded before a slow sink is asked
 		return
 	}
-	failed := map[string]bool{}
+	failed := map[string]error{}
 	d.deliverOverflow(failed)
 	d.offer(o.Events, failed)
 	o.Events = slices.DeleteFunc(o.Events, func(p parcel) bool { return len(p.Owed) == 0 })
 	if len(o.Events) == 0 && o.First == o.Next {
 		o.Retry = retry{}
 	} else {
-		o.Retry = d.backoff(o.Retry, nil)
+		o.Retry = d.backoff(o.Retry, errors.Join(slices.Collect(maps.Values(failed))...))
 	}
 }
 
 // offer delivers events to those of their sinks that this process has.
-func (d *drive) offer(events []parcel, failed map[string]bool) {
+func (d *drive) offer(events []parcel, failed map[string]error) {
 	ids := sinkIDs(d.r.cfg.Sinks)
 	for n, s := range d.r.cfg.Sinks {
 		id := ids[n]
 		for i := range events {
 			p := &events[i]
-			if failed[id] || !slices.Contains(p.Owed, id) {
+			if failed[id] != nil || !slices.Contains(p.Owed, id) {
 				continue
 			}
 			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return s.Deliver(ctx, p.Event) })
 			if err != nil {
-				failed[id] = true
+				failed[id] = err
 				d.r.cfg.Logger.LogAttrs(d.ctx, slog.LevelWarn, "a sink did not take an event", slog.String("sink", id), slog.String("problem", publicText(err)))
 				continue
 			}
@@ -215,7 +229,7 @@ func (d *drive) saveOverflow(n, revision int64, events []parcel) error {
 }
 
 // deliverOverflow delivers older events first: a sink that fails on one gets no younger one before it.
-func (d *drive) deliverOverflow(failed map[string]bool) {
+func (d *drive) deliverOverflow(failed map[string]error) {
 	o, passed := &d.st.Outbox, 0
 	for n := o.First; n < o.Next; n++ {
 		e, err := guarded(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) (Entry, error) {
@@ -233,7 +247,7 @@ func (d *drive) deliverOverflow(failed map[string]bool) {
 		}
 		if err != nil || passed > saveTries {
 			for id := range o.Sinks {
-				failed[id] = true // nothing younger before it
+				failed[id] = cmp.Or[error](err, errBehind) // nothing younger before it
 			}
 			return
 		}

@@ -38,7 +38,7 @@ func (g *gazette) Deliver(_ context.Context, e rotation.Event) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls++
-	e.At = e.At.UTC() // to compare deliveries: the instant is the same, and its zone what the journal made of it
+	e.At, e.Record = e.At.UTC(), nil // to compare deliveries: the instant is the same, and its zone what the journal made of it
 	g.offered = append(g.offered, e)
 	if g.trouble != nil {
 		if err := g.trouble(g.calls); err != nil {
@@ -405,4 +405,15 @@ func TestANewerOverflowIsWaitedFor(t *testing.T) {
 		inOrder(t, sink.all())
 		require.Greater(t, len(sink.all()), 250)
 	})
+}
+
+// ofKind are the events of a kind, in their order.
+func (g *gazette) ofKind(kind rotation.EventKind) []rotation.Event {
+	var out []rotation.Event
+	for _, e := range g.all() {
+		if e.Kind == kind {
+			out = append(out, e)
+		}
+	}
+	return out
 }

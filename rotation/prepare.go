@@ -30,32 +30,44 @@ func (d *drive) prepare() error {
 
 // checkParts asks everything that can say beforehand whether it will do its part.
 func (d *drive) checkParts() error {
-	type part struct {
-		what, consumer string
-		v              any
+	for _, p := range d.parts() {
+		if err := d.checkPart(p); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// part is something that has to do its part in a rotation.
+type part struct {
+	what, consumer string
+	v              any
+}
+
+func (d *drive) parts() []part {
 	all := []part{{"issuer", "", d.reg.Issuer}, {"verifier", "", d.reg.asker()}, {"store", "", d.reg.Store}}
 	for _, b := range d.reg.Bindings {
 		if !d.st.Run.NoOverlap { // a dead key may be why it is not well, and this the repair
 			all = append(all, part{"consumer", b.Name, b.Consumer})
 		}
 	}
-	for _, p := range all {
-		c, ok := As[Checker](p.v)
-		if !ok {
-			continue
-		}
-		err := guard(d.ctx, d.r.cfg.CallTimeout, c.Check)
-		if err == nil || unsupported(err) {
-			continue
-		}
-		e := &Error{Consumer: p.consumer, Evidence: "the " + p.what + " will not be able to do its part", Action: "nothing was minted; repair it, and the rotation goes on by itself", Err: hide(err)}
-		if p.what == "store" && errors.Is(err, ErrDenied) {
-			e.Diagnosis = StoreDenied
-		}
-		return e
+	return all
+}
+
+func (d *drive) checkPart(p part) error {
+	c, ok := As[Checker](p.v)
+	if !ok {
+		return nil
 	}
-	return nil
+	err := guard(d.ctx, d.r.cfg.CallTimeout, c.Check)
+	if err == nil || unsupported(err) {
+		return nil
+	}
+	e := &Error{Consumer: p.consumer, Evidence: "the " + p.what + " will not be able to do its part", Action: "nothing was minted; repair it, and the rotation goes on by itself", Err: hide(err)}
+	if p.what == "store" && errors.Is(err, ErrDenied) {
+		e.Diagnosis = StoreDenied
+	}
+	return e
 }
 
 // asker is what the credential's field Verifier means for its type.
@@ -123,9 +135,14 @@ func (d *drive) claim() error {
 
 // proof asks n times in a row. nil: accepted every time. ErrRejected: refused every time. Anything else is no proof.
 func (d *drive) proof(key Key, n int) error {
+	return steadily(n, func() error { return d.verify(key) })
+}
+
+// steadily is one answer of n times asking.
+func steadily(n int, ask func() error) error {
 	accepted, rejected := 0, 0
 	for range max(n, 1) {
-		err := d.verify(key)
+		err := ask()
 		switch {
 		case err == nil:
 			accepted++
@@ -154,6 +171,9 @@ func (d *drive) verify(key Key) error {
 		return d.received(key)
 	}
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Verifier.Verify(ctx, key) })
+	if k := d.st.key(key.Serial); k != nil && !errors.Is(err, ErrRejected) {
+		k.probing(time.Now())
+	}
 	if err == nil && d.st.Run != nil {
 		d.st.Run.Refused = time.Time{} // whichever key it was
 	}

@@ -32,7 +32,7 @@ func (d *drive) prove() error {
 		if err := d.compareScopes(); err != nil {
 			return err
 		}
-		d.emit(Event{Kind: EventProven, Text: key.String() + " is accepted"})
+		d.emit(Event{Kind: EventProven, Key: key.named(), Text: key.String() + " is accepted"})
 		return nil
 	case !errors.Is(err, ErrRejected) && (err != errMixed || !everywhere.After(time.Now())):
 		return &Error{Evidence: "it is not known whether the new key is accepted", Err: hide(err)}
@@ -44,7 +44,7 @@ func (d *drive) prove() error {
 		return err
 	}
 	d.abandon(d.st.key(run.Target), &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refused it"})
-	return &Error{Diagnosis: NewKeyRejected, Evidence: "the provider refuses the new key", Action: "another one is made"}
+	return &Error{Diagnosis: NewKeyRejected, Evidence: key.String() + ", the new key, is refused", Action: "nothing yet: another one is made. If that goes on, look at the provider whether keys need an approval, or a scope"}
 }
 
 // everywhere is when the key that this run issued is known at the whole provider.

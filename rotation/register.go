@@ -29,6 +29,7 @@ type registration struct {
 	Policy   policy
 	Traits   Traits
 	MaxAge   time.Duration
+	Check    time.Duration // zero: never
 	Scope    Scope
 	parts    parts
 }
@@ -41,6 +42,7 @@ type binding struct {
 	Observer Observer      // nil: nothing sees which key it uses
 	Usage    UsageReporter // of a webhook secret. nil: nothing tells when it last matched
 	Lag      time.Duration
+	Group    string
 }
 
 // policy is a Policy without special values.
@@ -48,6 +50,8 @@ type policy struct {
 	Overlap, Quiet, Patience, Rollback time.Duration
 	Canaries, Parallel, Proofs         int
 	AllowProviderDeadline, AllowOutage bool
+	Calendar                           *calendar
+	Notice, Jitter, MinInterval        time.Duration
 }
 
 // parts are the identities of what a rotation talks to.
@@ -156,7 +160,8 @@ func (r *Rotator) resolve(c Credential) (*registration, error) {
 		reg.parts.Store = identity(reg.Store)
 	}
 	reg.bind(c.Consumers, mistake)
-	reg.bound(c, c.Policy.over(r.cfg.Policy), mistake)
+	reg.bound(c, c.Policy.over(r.cfg.Policy), r.calendar, mistake)
+	reg.Check = r.cfg.Check
 	return reg, errors.Join(errs...)
 }
 
@@ -197,7 +202,12 @@ func (reg *registration) bind(bindings []Binding, mistake func(string, ...any)) 
 		if err := validate(field+".Consumer", b.Consumer); err != nil {
 			mistake("%w", err)
 		}
-		out := binding{Name: b.Name, Consumer: b.Consumer, Verifier: b.Verifier, Lag: max(b.Lag, 0)}
+		if b.Group != "" && nameMistake(b.Group) != "" {
+			mistake("%s.Group is no name: %s", field, nameMistake(b.Group))
+		} else if b.Group != "" && slices.ContainsFunc(reg.Bindings, func(o binding) bool { return o.Group == b.Group }) {
+			mistake("%s.Group %q is given to two bindings: they are one", field, b.Group)
+		}
+		out := binding{Name: b.Name, Consumer: b.Consumer, Verifier: b.Verifier, Lag: max(b.Lag, 0), Group: b.Group}
 		if isNil(out.Verifier) {
 			out.Verifier, _ = As[Verifier](b.Consumer)
 		} else if err := validate(field+".Verifier", out.Verifier); err != nil {
@@ -218,7 +228,7 @@ func (reg *registration) bind(bindings []Binding, mistake func(string, ...any)) 
 }
 
 // bound fills in the policy and refuses what cannot work.
-func (reg *registration) bound(c Credential, p Policy, mistake func(string, ...any)) {
+func (reg *registration) bound(c Credential, p Policy, read calendarReader, mistake func(string, ...any)) {
 	if p.MaxAge < 0 {
 		mistake("Policy.MaxAge cannot be none: every key gets old")
 	}
@@ -240,11 +250,20 @@ func (reg *registration) bound(c Credential, p Policy, mistake func(string, ...a
 		AllowProviderDeadline: p.AllowProviderDeadline,
 		AllowOutage:           p.AllowOutage,
 	}
+	reg.schedule(p, read, mistake)
 	if reg.webhook { // a delivery that failed comes again, and may bear the old signature
 		reg.Policy.Quiet = max(reg.Policy.Quiet, reg.Traits.RetryHorizon)
 	}
 	c.Policy = p
 	reg.MaxAge = c.MaxAge()
+	if reg.MaxAge > 0 {
+		if err := reg.Policy.Calendar.impossible(reg.MaxAge, time.Now()); err != nil {
+			mistake("%w", err)
+		}
+	}
+	if reg.MaxAge > 0 && reg.Policy.Notice >= reg.MaxAge {
+		mistake("Policy.Notice (%v) is not shorter than the maximal age (%v): every key would be overdue when its rotation may begin", reg.Policy.Notice, reg.MaxAge)
+	}
 	name, lag := reg.slowest()
 	if need := reg.Policy.Quiet + reg.Policy.Overlap + lag; reg.MaxAge > 0 && need > reg.MaxAge {
 		mistake("Policy: overlap (%v), quiet (%v) and the slowest consumer (%v) together are longer than the maximal age (%v): the next rotation would be due before this one can end", reg.Policy.Overlap, reg.Policy.Quiet, lag, reg.MaxAge)
@@ -262,6 +281,20 @@ func (reg *registration) bound(c Credential, p Policy, mistake func(string, ...a
 	}
 }
 
+// schedule fills in when a rotation may begin by itself.
+func (reg *registration) schedule(p Policy, read calendarReader, mistake func(string, ...any)) {
+	cal, err := read(p.Windows, p.Blackouts)
+	if err != nil {
+		mistake("%w", err)
+	}
+	notice := time.Duration(0)
+	if len(p.Windows) > 0 || slices.ContainsFunc(reg.given.Consumers, func(b Binding) bool { return !isNil(b.Consumer) && reloadOf(b.Consumer).disturbs() }) {
+		notice = 48 * time.Hour
+	}
+	reg.Policy.Calendar = cal
+	reg.Policy.Notice, reg.Policy.Jitter, reg.Policy.MinInterval = orNone(p.Notice, notice), max(p.Jitter, 0), max(p.MinInterval, 0)
+}
+
 // over returns p with the fields of base where p has zero.
 func (p Policy) over(base Policy) Policy {
 	p.MaxAge = cmp.Or(p.MaxAge, base.MaxAge)
@@ -272,6 +305,15 @@ func (p Policy) over(base Policy) Policy {
 	p.Proofs = cmp.Or(p.Proofs, base.Proofs)
 	p.Patience = cmp.Or(p.Patience, base.Patience)
 	p.Rollback = cmp.Or(p.Rollback, base.Rollback)
+	p.Notice = cmp.Or(p.Notice, base.Notice)
+	p.Jitter = cmp.Or(p.Jitter, base.Jitter)
+	p.MinInterval = cmp.Or(p.MinInterval, base.MinInterval)
+	if p.Windows == nil {
+		p.Windows = base.Windows
+	}
+	if p.Blackouts == nil {
+		p.Blackouts = base.Blackouts
+	}
 	p.AllowProviderDeadline = p.AllowProviderDeadline || base.AllowProviderDeadline
 	p.AllowOutage = p.AllowOutage || base.AllowOutage
 	return p

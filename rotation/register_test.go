@@ -138,6 +138,10 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 			credential(func(c *rotation.Credential) { c.Policy = rotation.Policy{MaxAge: 47 * time.Hour} }),
 			[]string{"Policy", "overlap (24h0m0s)", "quiet (24h0m0s)", "47h0m0s"},
 		},
+		"a notice beyond its age": {
+			credential(func(c *rotation.Credential) { c.Policy.MaxAge, c.Policy.Notice = 30*24*time.Hour, 40*24*time.Hour }),
+			[]string{"Policy.Notice (960h0m0s)", "720h0m0s"},
+		},
 		"a consumer beyond its age": {
 			credential(func(c *rotation.Credential) {
 				c.Policy.MaxAge = 49 * time.Hour

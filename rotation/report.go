@@ -47,13 +47,18 @@ func (st *state) status(reg *registration) Status {
 	out.Next = latest(out.Next, now.Add(-time.Millisecond)).Round(0) // never zero
 	if current := st.key(st.Current); current != nil {
 		out.Generation, out.IssuedAt = current.Key.Generation, current.Key.IssuedAt
-		out.Due = dueAt(reg, current)
+		out.Due, out.CheckedAt = dueAt(reg, current), st.CheckedAt
 	}
 	if st.Hold != nil && st.Hold.Until.After(now) {
 		out.HeldUntil = st.Hold.Until
 	}
 	if st.Run != nil {
 		out.Open = st.record(reg, now)
+	} else {
+		out.Problem = st.Problem
+		if out.Generation > 0 {
+			out.Begins = latest(st.opening(reg, now), now).Round(0)
+		}
 	}
 	if n := len(st.Ended); n > 0 {
 		last := st.Ended[n-1].record()
@@ -76,13 +81,17 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 		ID: run.ID, Strategy: run.Strategy, Phase: run.Phase, Generation: run.Generation, Reason: run.Reason, Actor: run.Actor,
 		Trigger: run.Trigger, Incident: strings.Join(run.Incidents, ", "), Problem: st.Problem, BeganAt: run.BeganAt,
 		IssuedAt: run.IssuedAt, RevokedAt: run.RevokedAt, DeployedAt: run.DeployedAt, DeadAt: run.DeadAt,
-		RollbackTakes: run.BackTakes, Timeline: slices.Clone(run.Timeline),
+		RollbackTakes: run.BackTakes, Usage: slices.Clone(run.Used), Timeline: slices.Clone(run.Timeline),
 	}
 	if old := st.key(run.Old); old != nil {
-		rec.OldID = cmp.Or(old.Key.ID, old.Key.Name)
+		rec.OldID = old.Key.named()
 	}
-	if n := st.key(cmp.Or(run.New, run.Target)); n != nil {
-		rec.NewID = cmp.Or(n.Key.ID, n.Key.Name)
+	made := cmp.Or(run.New, run.Target)
+	if run.Strategy == Emergency {
+		made = run.Target // what the rotation before it had made may be compromised too
+	}
+	if n := st.key(made); n != nil {
+		rec.NewID = n.Key.named()
 	}
 	for _, c := range run.Consumers {
 		rec.Consumers = append(rec.Consumers, run.consumerRecord(c, now))
@@ -90,14 +99,15 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 	for _, c := range rec.Consumers {
 		rec.Outage = max(rec.Outage, c.Outage)
 	}
+	if run.Strategy == Emergency {
+		rec.AsOf, rec.Deadline = now.Round(0), run.deadline(reg)
+		rec.DeadlineMet = !rec.Deadline.IsZero() && run.met(st, rec.Deadline)
+		rec.Compromised = st.doomed()
+	}
 	if reg == nil {
 		return rec
 	}
 	rec.Credential = reg.Name
-	if run.Strategy == Emergency {
-		rec.Deadline = run.Confirmed.Add(emergencyDelay(reg.Type))
-		rec.DeadlineMet = run.met(st, rec.Deadline)
-	}
 	if run.Strategy == Standard && !run.irreversible(st) && run.Old != 0 && st.key(run.Old).live() {
 		rec.RollbackUntil = latest(run.overlapEnd(reg, 0), now)
 		if ends := st.key(run.Old).Ends; !ends.IsZero() {
@@ -105,6 +115,31 @@ func (st *state) record(reg *registration, now time.Time) *Record {
 		}
 	}
 	return rec
+}
+
+// deadline is when the revocation has to be sent. reg may be nil.
+func (r *run) deadline(reg *registration) time.Time {
+	switch {
+	case r.Confirmed.IsZero():
+		return time.Time{}
+	case r.Delay > 0:
+		return r.Confirmed.Add(r.Delay)
+	case reg != nil: // begun by a version of this library that did not record it
+		return r.Confirmed.Add(emergencyDelay(reg.Type))
+	default:
+		return time.Time{}
+	}
+}
+
+// doomed are the compromised keys of the open emergency.
+func (st *state) doomed() []DoomedKey {
+	var keys []DoomedKey
+	for _, k := range st.victims() {
+		if k.compromised() {
+			keys = append(keys, DoomedKey{Key: k.Key.named(), Generation: k.Key.Generation, RevokedAt: k.RevokedAt, DeadAt: k.DeadAt})
+		}
+	}
+	return keys
 }
 
 // met reports whether the revocation of every compromised key was sent by the deadline.
@@ -153,9 +188,9 @@ func (r *run) consumerRecord(c *consumerState, now time.Time) ConsumerRecord {
 	return out
 }
 
-// Done reports whether every rotation of the incident has ended, and every credential that it names is known.
+// Done reports whether every credential that the incident names has a rotation under its reference, and all of them have ended.
 func (r IncidentReport) Done() bool {
-	return len(r.Records) > 0 && len(r.Unknown) == 0 && !slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.EndedAt.IsZero() })
+	return len(r.Records) > 0 && len(r.Unknown) == 0 && len(r.Missing) == 0 && !slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.EndedAt.IsZero() })
 }
 
 // String is the text for the incident's ticket.
@@ -174,8 +209,24 @@ func (r IncidentReport) String() string {
 	for _, name := range r.Unknown {
 		line("NOT KILLED", "%s: no such credential is registered", name)
 	}
+	for _, g := range r.Missing {
+		word, text := g.text()
+		line(word, "%s: %s", g.Credential, text)
+	}
 	for _, rec := range r.Records {
 		fmt.Fprintf(&b, "\n%s", rec)
+	}
+	for i, n := range r.Needs {
+		if i == 0 {
+			b.WriteString("\nstill open\n")
+		}
+		fmt.Fprintf(&b, "  %s: %s: %s\n", n.Credential, n.Need.text(), n.who())
+	}
+	for i, f := range r.FollowUps() {
+		if i == 0 {
+			b.WriteString("\nto do\n")
+		}
+		fmt.Fprintf(&b, "  %s\n", f)
 	}
 	return b.String()
 }
@@ -193,7 +244,14 @@ func (r Record) String() string {
 		state = "in phase " + string(r.Phase)
 	}
 	fmt.Fprintf(&b, "%s: %s rotation to generation %d, %s\n", r.Credential, r.Strategy, r.Generation, state)
-	line("keys", "%s -> %s", cmp.Or(r.OldID, "none"), cmp.Or(r.NewID, "none yet"))
+	if r.Strategy == Emergency {
+		for _, k := range r.doomed() {
+			line("compromised", "%s", k.text())
+		}
+		line("successor", "%s", cmp.Or(r.NewID, "none yet"))
+	} else {
+		line("keys", "%s -> %s", cmp.Or(r.OldID, "none"), cmp.Or(r.NewID, "none yet"))
+	}
 	line("reason", "%s", r.Reason)
 	line("began", "%s by %s", when(r.BeganAt), r.Actor)
 	line("revoked", "%s", when(r.RevokedAt))
@@ -201,11 +259,11 @@ func (r Record) String() string {
 	line("dead", "%s", when(r.DeadAt))
 	line("ended", "%s", when(r.EndedAt))
 	if !r.Deadline.IsZero() {
-		met := "MISSED"
-		if r.DeadlineMet {
+		met := "open"
+		if late := r.late(); late != "" {
+			met = "MISSED: " + late
+		} else if r.met() {
 			met = "met"
-		} else if r.RevokedAt.IsZero() {
-			met = "open"
 		}
 		line("deadline", "%s, %s", when(r.Deadline), met)
 	}
@@ -215,6 +273,9 @@ func (r Record) String() string {
 			open = " so far"
 		}
 		line("outage", "%v at most%s", r.Outage.Round(time.Millisecond), open)
+	}
+	for _, u := range r.Usage {
+		line("used", "%s", u.text())
 	}
 	if r.RollbackTakes > 0 {
 		line("back after", "%v", r.RollbackTakes.Round(time.Millisecond))
@@ -245,17 +306,26 @@ func (s Status) String() string {
 		fmt.Fprintf(&b, "  %-12s%s\n", label, fmt.Sprintf(format, args...))
 	}
 	if s.Generation == 0 {
-		fmt.Fprintf(&b, "%s: no key yet\n", s.Credential)
+		fmt.Fprintf(&b, "%s: no key is known yet\n", s.Credential)
 	} else {
 		fmt.Fprintf(&b, "%s: generation %d, issued %s, due %s\n", s.Credential, s.Generation, cmp.Or(when(s.IssuedAt), "nobody knows when"), cmp.Or(when(s.Due), "now"))
 	}
+	if !s.Begins.IsZero() {
+		line("begins", "%s", when(s.Begins))
+	}
 	if !s.HeldUntil.IsZero() {
 		line("held", "until %s", when(s.HeldUntil))
+	}
+	if s.Problem != nil {
+		line("problem", "%s", s.Problem)
 	}
 	if o := s.Open; o != nil {
 		line("open", "%s rotation to generation %d, in phase %s, began %s", o.Strategy, o.Generation, o.Phase, when(o.BeganAt))
 		if o.Problem != nil {
 			line("problem", "%s", o.Problem)
+		}
+		if o.Problem != nil && o.Problem.Action != "" {
+			line("do", "%s", o.Problem.Action)
 		}
 	}
 	for _, n := range s.Needs {
@@ -265,6 +335,9 @@ func (s Status) String() string {
 		line("debt", "%s since %s (%s)", d.Key, when(d.Since), d.ID)
 		if d.Problem != nil {
 			line("", "%s", d.Problem)
+		}
+		if d.Problem != nil && d.Problem.Action != "" {
+			line("do", "%s", d.Problem.Action)
 		}
 	}
 	if l := s.Last; l != nil {

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,6 +176,32 @@ func TestStatusJSON(t *testing.T) {
 	require.JSONEq(t, `{"credential":"a","next":"0001-01-01T00:00:00Z"}`, string(empty), "what is not there is not written")
 }
 
+// Whether a deadline was missed is told by the time that the record knows.
+func TestDeadlineText(t *testing.T) {
+	open := emergencyRecord(0)
+	soon, later := after(time.Minute), after(5*time.Hour)
+	for what, c := range map[string]struct {
+		change func(*rotation.Record)
+		want   string
+	}{
+		"before it":                      {func(r *rotation.Record) { r.AsOf = soon }, "open"},
+		"an old record without a time":   {func(*rotation.Record) {}, "open"},
+		"nothing is revoked":             {func(r *rotation.Record) { r.AsOf = later }, "MISSED: by 4h45m0s so far, nothing is revoked"},
+		"one of two, before it":          {func(r *rotation.Record) { r.AsOf, r.RevokedAt = soon, soon }, "open"},
+		"one of two, after it":           {func(r *rotation.Record) { r.AsOf, r.RevokedAt = later, soon }, "MISSED: the first revocation was in time, and not every one"},
+		"late":                           {func(r *rotation.Record) { r.AsOf, r.RevokedAt = later, after(time.Hour) }, "MISSED: by 45m0s"},
+		"somebody else ended it in time": {func(r *rotation.Record) { r.EndedAt, r.DeadAt = later, soon }, "met"},
+		"somebody else ended it, late":   {func(r *rotation.Record) { r.EndedAt, r.DeadAt = later, after(time.Hour) }, "MISSED: by 45m0s"},
+		"met":                            {func(r *rotation.Record) { r.AsOf, r.RevokedAt, r.DeadlineMet = later, soon, true }, "met"},
+	} {
+		rec := open
+		c.change(&rec)
+		require.Regexp(t, `deadline    2026-03-04 12:15:00 UTC, `+c.want+"\n", rec.String(), what)
+		word, _, _ := strings.Cut(strings.ToLower(c.want), ":")
+		require.Contains(t, incident(rec).Markdown(), "2026-03-04 12:15:00 UTC, "+word, what)
+	}
+}
+
 // The deadline counts from the confirmation, and is met when the revocation was sent in time.
 func TestDeadline(t *testing.T) {
 	for _, c := range []struct {
@@ -205,4 +232,21 @@ func TestDeadline(t *testing.T) {
 			require.Equal(t, c.met, rec.DeadlineMet, "%s, confirmed %v ago", c.kind, c.since)
 		})
 	}
+}
+
+// A time that has not come yet, which a forgotten time zone makes, moves no deadline.
+func TestIncidentTimesToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBrief(t, 1)
+		now := time.Now()
+		_, err := w.rotator().Emergency(t.Context(), rotation.Incident{
+			Reference: "INC-1", Credentials: []string{name}, ConfirmedAt: now.Add(24 * time.Hour), ExposedAt: now.Add(72 * time.Hour),
+		})
+		require.NoError(t, err)
+		report, err := w.rotator().Incident(t.Context(), "INC-1")
+		require.NoError(t, err)
+		require.True(t, report.Incident.ConfirmedAt.Equal(now))
+		require.True(t, report.Incident.ExposedAt.Equal(now))
+		require.True(t, report.Records[0].Deadline.Equal(now.Add(15*time.Minute)))
+	})
 }

@@ -23,19 +23,27 @@ func (r *Rotator) Abort(ctx context.Context, name, reason string) (Status, error
 }
 
 // Hold keeps the credential as it is until the given time: nothing is begun and no step is taken. A time that has passed, the
-// zero time too, ends a hold. An emergency ignores it.
+// zero time too, ends a hold. An emergency ignores it. The current key is looked at all the same, and what is due is told.
 func (r *Rotator) Hold(ctx context.Context, name string, until time.Time, reason string) error {
 	_, err := r.advance(ctx, name, &command{early: true, do: func(d *drive) error {
 		if !until.After(time.Now()) {
 			d.st.Hold = nil
-			d.emit(Event{Kind: EventAnswered, Text: "released: " + reason})
+			d.emit(Event{Kind: EventAnswered, Text: withReason("released", reason)})
 			return nil
 		}
 		d.st.Hold = &hold{Until: until.Round(0), Reason: reason, Actor: d.r.actor(d.ctx)}
-		d.emit(Event{Kind: EventAnswered, Text: fmt.Sprintf("held until %s: %s", timeText(until), reason)})
+		d.emit(Event{Kind: EventAnswered, Text: withReason("held until "+timeText(until), reason)})
 		return nil
 	}})
 	return err
+}
+
+// withReason adds the reason that somebody gave, if he did.
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + reason
 }
 
 // Supply hands over a key that a person made: it is taken as the answer of Issue, and begins a rotation if none is open.
@@ -77,6 +85,9 @@ func (r *Rotator) Resolve(ctx context.Context, name string, a Answer) (Status, e
 		for _, n := range d.asked {
 			if n.ID == a.Need && slices.Contains(n.Verbs, a.Verb) {
 				return d.resolve(n, a)
+			}
+			if n.ID == a.Need && len(n.Verbs) > 0 {
+				return &Error{Credential: d.reg.Name, Evidence: fmt.Sprintf("%q does not take %q as an answer", a.Need, a.Verb), Action: fmt.Sprintf("answer with one of %q", n.Verbs), Err: ErrNotFound}
 			}
 		}
 		return &Error{Credential: d.reg.Name, Evidence: fmt.Sprintf("nothing waits for %q as an answer to %q", a.Verb, a.Need), Action: "look at Status.Needs and Status.Debts", Err: ErrNotFound}
@@ -196,6 +207,8 @@ func (d *drive) done(n Need) {
 		}
 	case n.what() == needSacrifice:
 		run.Sacrificed = true
+	case n.what() == needWindow:
+		run.AnyTime = run.Phase
 	case n.what() == "activate":
 		run.SenderTold = run.Target
 	case n.what() == needRefused:

@@ -348,5 +348,8 @@ func TestKeysOfNoUseAreNoScopes(t *testing.T) {
 		require.Equal(t, []rotation.Verb{rotation.VerbDone, rotation.VerbRollBack}, need.Verbs)
 		_, err := w.says(r, rotation.Answer{Need: need.ID, Verb: rotation.VerbAttest})
 		require.ErrorIs(t, err, rotation.ErrNotFound)
+		var problem *rotation.Error
+		require.ErrorAs(t, err, &problem)
+		require.Equal(t, `answer with one of ["done" "roll-back"]`, problem.Action)
 	})
 }

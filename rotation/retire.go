@@ -47,6 +47,9 @@ func (d *drive) retire() error {
 	if !slices.ContainsFunc(d.st.victims(), func(k *keyState) bool { return k.DeadAt.IsZero() && !k.Answered }) {
 		return nil
 	}
+	if err := d.inWindow(); err != nil {
+		return err
+	}
 	if err := d.passGate(); err != nil {
 		if d.st.Run.irreversible(d.st) {
 			return err
@@ -154,7 +157,7 @@ func (d *drive) revoked(k *keyState, at time.Time, err error) error {
 	if d.reg.webhook {
 		text = "every receiver was told to refuse " + k.Key.String()
 	}
-	d.emit(Event{At: at, Kind: EventRevoked, Text: text})
+	d.emit(Event{At: at, Kind: EventRevoked, Key: k.Key.named(), Text: text})
 	return nil
 }
 

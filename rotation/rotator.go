@@ -33,6 +33,7 @@ type Config struct {
 	CallTimeout time.Duration // of one call to an issuer, store, consumer, verifier, sink; zero: 10 s
 	IssueLimit  time.Duration // an emergency that issues before it revokes gives up issuing after this, and does not end before; zero: 30 s
 	ClockSkew   time.Duration // between any two clocks of this system; zero: 5 s, negative: none
+	Check       time.Duration // how often a credential is looked at, at rest, in a rotation or under a hold, see Status.CheckedAt; zero: 24 h, negative: never
 }
 
 // Rotator drives rotations. It is safe for concurrent use, and any number of them may share a Journal: a credential is
@@ -42,6 +43,8 @@ type Rotator struct {
 
 	mu           sync.Mutex
 	registered   map[string]*registration // guarded by mu
+	roster       *roster                  // guarded by mu; nil: registered has changed since it was made
+	calendars    map[string]*calendar     // guarded by mu: by the texts of their windows and blackouts
 	unseen       map[string]bool          // guarded by mu: registered since the last Sweep
 	resting      map[string]time.Time     // guarded by mu: could not even be recorded; not looked at before
 	sightings    map[string]sighting      // guarded by mu: leases of others, as first seen
@@ -80,6 +83,7 @@ func New(cfg Config) (*Rotator, error) {
 	cfg.Parallel = cmp.Or(cfg.Parallel, 8)
 	cfg.Lease = cmp.Or(cfg.Lease, 30*time.Second)
 	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, 10*time.Second)
+	cfg.Check = max(cmp.Or(cfg.Check, day), 0)
 	cfg.IssueLimit = cmp.Or(cfg.IssueLimit, 30*time.Second)
 	cfg.ClockSkew = orNone(cfg.ClockSkew, 5*time.Second)
 	if cfg.Parallel < 0 {
@@ -94,6 +98,7 @@ func New(cfg Config) (*Rotator, error) {
 	r := &Rotator{
 		cfg:        cfg,
 		registered: map[string]*registration{},
+		calendars:  map[string]*calendar{},
 		unseen:     map[string]bool{},
 		resting:    map[string]time.Time{},
 		sightings:  map[string]sighting{},
@@ -134,6 +139,7 @@ func (r *Rotator) Register(cs ...Credential) error {
 		r.registered[name] = reg
 		r.unseen[name] = true
 	}
+	r.roster = nil
 	r.nudge()
 	return nil
 }
@@ -143,7 +149,7 @@ func (r *Rotator) Credentials() []Credential {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	cs := make([]Credential, 0, len(r.registered))
-	for _, name := range slices.Sorted(maps.Keys(r.registered)) {
+	for _, name := range r.ordered().names {
 		cs = append(cs, r.registered[name].given)
 	}
 	return cs
@@ -157,6 +163,7 @@ func (r *Rotator) Remove(names ...string) {
 		delete(r.registered, name)
 		delete(r.unseen, name)
 	}
+	r.roster = nil
 }
 
 // registration returns the definition of name.
@@ -169,11 +176,35 @@ func (r *Rotator) registration(name string) (*registration, error) {
 	return nil, &Error{Credential: name, Evidence: "no such credential is registered", Action: "register it", Err: ErrNotFound}
 }
 
-// names returns the registered names, sorted.
+// roster is the inventory in order. It is never changed, only made anew: whoever has got it may read it without the lock.
+type roster struct {
+	names   []string            // sorted
+	watched []string            // they and the entry of the incidents, sorted: what a Sweep asks the journal for
+	groups  map[string][]string // names with a binding of the group, sorted
+}
+
+// ordered returns the roster. The caller has the lock.
+func (r *Rotator) ordered() *roster {
+	if r.roster != nil {
+		return r.roster
+	}
+	r.roster = &roster{names: slices.Sorted(maps.Keys(r.registered)), groups: map[string][]string{}}
+	r.roster.watched = slices.Sorted(slices.Values(append(slices.Clone(r.roster.names), pendingName)))
+	for _, name := range r.roster.names {
+		for _, b := range r.registered[name].Bindings {
+			if b.Group != "" { // a group is given to one binding of a credential
+				r.roster.groups[b.Group] = append(r.roster.groups[b.Group], name)
+			}
+		}
+	}
+	return r.roster
+}
+
+// names returns the registered names, sorted. They are not the caller's to change.
 func (r *Rotator) names() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.registered))
+	return r.ordered().names
 }
 
 // nudge makes a sleeping Run look again.

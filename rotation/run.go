@@ -72,21 +72,23 @@ func (r *Rotator) Sweep(ctx context.Context) ([]Status, error) {
 		if err != nil { // what came beside the error is due all the same
 			s.errs = append(s.errs, &Error{Evidence: "the journal does not say everything that is due", Err: hide(err)})
 		}
-		fresh := entries[:0]
+		var due []string
 		for _, e := range entries {
 			if !s.seen[e.Credential] {
-				fresh = append(fresh, e)
+				due = append(due, e.Credential)
 			}
 		}
-		if len(fresh) == 0 {
-			break // what is still due was looked at in this sweep
+		if len(due) < len(entries) { // some are still due after they were looked at: no more of them, they may hide others
+			left := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return s.seen[n] })
+			if len(due) == 0 && len(left) == len(names) {
+				break
+			}
+			names = left
 		}
-		var due []string
-		for _, e := range fresh {
-			due = append(due, e.Credential)
+		if len(entries) == 0 {
+			break
 		}
 		s.advance(ctx, due)
-		names = slices.DeleteFunc(names, func(n string) bool { return s.seen[n] })
 	}
 	return s.all, errors.Join(s.errs...)
 }
@@ -124,13 +126,53 @@ func (r *Rotator) lookAgain(name string, rest time.Duration) {
 	}
 }
 
-// awake are the registered names that may be looked at now.
+// correct writes down when there is something to do, where the journal says another time: the policy is another one, or what was due
+// then cannot be done now. A time that has passed would be looked at without an end, and a later one would be too late. For the length of a
+// lease a time that has passed is left to others, which may see something to do.
+func (r *Rotator) correct(ctx context.Context, reg *registration, e Entry, st *state) {
+	now := time.Now()
+	wake := st.wake(reg, now)
+	const rounded = time.Second // journals round
+	over := e.Due.Add(r.cfg.Lease)
+	switch {
+	case e.Revision == 0:
+	case e.Due.IsZero() || wake.Before(e.Due.Add(-rounded)) || !over.After(now):
+		d := &drive{r: r, ctx: ctx, reg: reg, st: st, revision: e.Revision, began: now}
+		if err := d.write(wake); err != nil && !errors.Is(err, errLost) { // or somebody else has something to do
+			r.pause(reg.Name, now.Add(r.cfg.Lease))
+		}
+	case !e.Due.After(now):
+		r.pause(reg.Name, over)
+	}
+}
+
+// pause leaves a name alone until a time.
+func (r *Rotator) pause(name string, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.registered[name] != nil {
+		r.resting[name] = until
+	}
+}
+
+// rouse ends a pause: something was done.
+func (r *Rotator) rouse(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.resting, name)
+}
+
+// awake are the registered names that may be looked at now, and the entry of the incidents that have to be carried on, sorted.
+// They are not the caller's to change.
 func (r *Rotator) awake() []string {
-	names := r.names()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.resting, func(_ string, until time.Time) bool { return !until.After(time.Now()) })
-	return slices.DeleteFunc(names, func(n string) bool { return !r.resting[n].IsZero() })
+	names := r.ordered().watched
+	if len(r.resting) == 0 {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !r.resting[n].IsZero() })
 }
 
 // sweep is one pass over what is due.
@@ -152,6 +194,13 @@ func (s *sweep) advance(ctx context.Context, names []string) {
 		g.Go(func() error {
 			if ctx.Err() != nil {
 				s.r.lookAgain(name, 0)
+				return nil
+			}
+			if name == pendingName {
+				err := s.r.carryOn(ctx)
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.errs = append(s.errs, err)
 				return nil
 			}
 			st, err := s.r.Advance(ctx, name)

@@ -95,7 +95,6 @@ func (d *drive) settleChosen(a *attempt) error {
 	switch {
 	case err == nil:
 		d.stored(a, v)
-		d.emit(Event{Kind: EventIssued, Text: "issued " + v.String()})
 		return nil
 	case !errors.Is(err, ErrRejected):
 		return &Error{Evidence: "it is not known whether the provider has the chosen value", Err: hide(err)}

@@ -97,11 +97,31 @@ func (d *drive) strayed(c *consumerState, f *facts) bool {
 
 // deadlineNear reports that the provider is about to end the old key: then consumers are told without waves.
 func (d *drive) deadlineNear() bool {
+	at := d.hurryAt()
+	return !at.IsZero() && !at.After(time.Now())
+}
+
+// hurryAt is from when on it is near; zero: the provider ends nothing by itself.
+func (d *drive) hurryAt() time.Time {
 	old := d.st.key(d.st.Run.Old)
 	if old == nil || old.Ends.IsZero() {
-		return false
+		return time.Time{}
 	}
-	return time.Now().After(old.Ends.Add(-overlapNeed(d.reg, d.r.cfg.ClockSkew)))
+	return old.Ends.Add(-overlapNeed(d.reg, d.r.cfg.ClockSkew))
+}
+
+// watchRevocations tells people when the deadline of an emergency has passed before every revocation was sent. It needs neither the
+// store nor the issuer: what keeps them away may be why it has passed.
+func (d *drive) watchRevocations() {
+	run := d.st.Run
+	if !d.emergency() || run.Alarmed {
+		return
+	}
+	deadline := run.Confirmed.Add(emergencyDelay(d.reg.Type))
+	if time.Now().After(deadline) && !run.met(d.st, deadline) {
+		run.Alarmed = true
+		d.emit(Event{Kind: EventWaiting, Level: slog.LevelError, Text: "the deadline of " + timeText(deadline) + " has passed, and not every revocation was sent in time"})
+	}
 }
 
 // watchDeadline tells people when the provider ends the old key before everybody has moved.

@@ -4,6 +4,7 @@
 package rotation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -35,6 +36,11 @@ type state struct {
 	Needs          []Need               `json:"needs,omitzero"`       // as of the last Advance
 	Problem        *Error               `json:"problem,omitzero"`     // as of the last Advance
 	NotBefore      time.Time            `json:"not_before,omitzero"`  // the schedule begins no rotation before
+	CheckedAt      time.Time            `json:"checked_at,omitzero"`  // the current key was found where it should be, and accepted
+	Seen           time.Time            `json:"seen,omitzero"`        // for the first time, by any process
+	Promised       time.Time            `json:"promised,omitzero"`    // when people were told that the next rotation begins
+	LookAgain      time.Time            `json:"look_again,omitzero"`  // after a look that found nothing: not before
+	Reminded       time.Time            `json:"reminded,omitzero"`    // they were told that it is due
 	Look           time.Time            `json:"look,omitzero"`        // at the open rotation, next
 	Cause          string               `json:"cause,omitzero"`       // of the last trouble that was told
 	Retry          retry                `json:"retry,omitzero"`       // of what failed in the last Advance
@@ -60,6 +66,7 @@ type keyState struct {
 	Lost        bool      `json:"lost,omitzero"`         // the store had its value, and has lost it
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
+	Use         *use      `json:"use,omitzero"`          // what is known of its use
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
 	Activating  time.Time `json:"activating,omitzero"`   // until then a call that makes the sender of a webhook sign with it can land
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
@@ -107,6 +114,7 @@ type run struct {
 	NoOverlap   bool             `json:"no_overlap,omitzero"`  // the old key was dead at the beginning, or issuing killed it
 	ScopesFine  string           `json:"scopes_fine,omitzero"` // who said that the new key's scopes are meant
 	PromotedAt  time.Time        `json:"promoted_at,omitzero"` // the target is current in the store since then
+	Announced   int64            `json:"announced,omitzero"`   // the key whose promotion was told last
 	Activated   int64            `json:"activated,omitzero"`   // webhook: the sender was told to sign with it, and has answered
 	ActivatedAt time.Time        `json:"activated_at,omitzero"`
 	SenderTold  int64            `json:"sender_told,omitzero"` // webhook: a person says that the sender signs with it
@@ -116,6 +124,7 @@ type run struct {
 	IssueBy     time.Time        `json:"issue_by,omitzero"`     // emergency: then the key is revoked, successor or not
 	RevokeFirst bool             `json:"revoke_first,omitzero"` // emergency
 	Confirmed   time.Time        `json:"confirmed,omitzero"`    // emergency
+	Delay       time.Duration    `json:"delay,omitzero"`        // emergency: within it the revocation has to be sent
 	BeganAt     time.Time        `json:"began_at"`
 	IssuedAt    time.Time        `json:"issued_at,omitzero"`
 	RevokedAt   time.Time        `json:"revoked_at,omitzero"`
@@ -123,10 +132,13 @@ type run struct {
 	DeadAt      time.Time        `json:"dead_at,omitzero"`
 	RollBackAt  time.Time        `json:"roll_back_at,omitzero"` // decided; zero: not rolling back
 	BackTakes   time.Duration    `json:"back_takes,omitzero"`
-	Alarmed     bool             `json:"alarmed,omitzero"`  // people know that the provider's deadline is near
-	Refused     time.Time        `json:"refused,omitzero"`  // since when the accepting side refuses everything
-	GivenUp     int64            `json:"given_up,omitzero"` // a person says that this key is dead
-	Failing     time.Time        `json:"failing,omitzero"`  // since when a deployment or its verification fails
+	Alarmed     bool             `json:"alarmed,omitzero"`     // people know that the provider's deadline is near
+	Refused     time.Time        `json:"refused,omitzero"`     // since when the accepting side refuses everything
+	GivenUp     int64            `json:"given_up,omitzero"`    // a person says that this key is dead
+	Failing     time.Time        `json:"failing,omitzero"`     // since when a deployment or its verification fails
+	Used        []KeyUsage       `json:"used,omitzero"`        // emergency: of the victims, as the issuer told
+	UsageAsked  []int64          `json:"usage_asked,omitzero"` // emergency: victims of which the issuer was asked and has answered
+	AnyTime     Phase            `json:"any_time,omitzero"`    // a person says that this, and what is like it, waits for no window
 	Timeline    []Moment         `json:"timeline,omitzero"`
 }
 
@@ -167,6 +179,7 @@ type consumerState struct {
 	Role        Role      `json:"role,omitzero"`         // where it was told to find the key
 	CurrentOnly bool      `json:"current_only,omitzero"` // it cannot be a canary
 	Moves       int       `json:"moves,omitzero"`        // times that it was seen on another key afterwards: told again is a new move then
+	Moved       int       `json:"moved,omitzero"`        // the move of the last deployment that was intended
 	Done        int64     `json:"done,omitzero"`         // a person says that this key was deployed by hand
 	Observed    int64     `json:"observed,omitzero"`
 	ObservedAt  time.Time `json:"observed_at,omitzero"`
@@ -239,12 +252,20 @@ func decode(e Entry) (*state, error) {
 // errNewer is no damage: whoever wrote it can read it.
 var errNewer = recorded("it was written by a newer version of this library")
 
+// thisSchema is how records of this version begin: they need no look of their own.
+var thisSchema = fmt.Appendf(nil, `{"schema":%d,`, schema)
+
 // read reads any of the journal's entries, after a look at its version.
 func read(e Entry, into any) error {
 	var version struct {
 		Schema int `json:"schema"`
 	}
-	err := json.Unmarshal(e.Data, &version)
+	var err error
+	if bytes.HasPrefix(e.Data, thisSchema) {
+		version.Schema = schema
+	} else {
+		err = json.Unmarshal(e.Data, &version)
+	}
 	switch {
 	case err != nil:
 		return unreadable(e, fmt.Sprintf("decode: %T", err))

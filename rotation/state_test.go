@@ -163,6 +163,27 @@ func TestPrune(t *testing.T) {
 	require.Len(t, standard, keptRecords)
 	require.Equal(t, 58, standard[keptRecords-1])
 	require.Len(t, emergencies, 30, "all of them: there is room for 32")
+
+	st = &state{} // what brought the current key, and the one before, outlast everything that came to nothing since
+	for i := range 60 {
+		e := ended{Record: encodeRecord(Record{Generation: i, Outcome: RolledBack})}
+		if i < 3 {
+			e.Record = encodeRecord(Record{Generation: i, Outcome: Rotated})
+		}
+		if i == 2 || i > 9 {
+			e.Incidents = []string{"INC"}
+		}
+		st.Ended = append(st.Ended, e)
+		st.prune()
+	}
+	var rotated []int
+	for _, e := range st.Ended {
+		if rec := e.record(); rec.Outcome == Rotated {
+			rotated = append(rotated, rec.Generation)
+		}
+	}
+	require.Equal(t, []int{1, 2}, rotated)
+	require.Len(t, st.Ended, keptRecords+keptEmergency+keptEvidence)
 }
 
 // FuzzDecode: whatever is read is refused with an error that quotes nothing of it, or keeps its meaning when it is written.

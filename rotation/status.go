@@ -46,10 +46,13 @@ type Status struct {
 	Generation int       `json:"generation,omitzero"` // of the current key; zero: none yet
 	IssuedAt   time.Time `json:"issued_at,omitzero"`  // of the current key
 	Due        time.Time `json:"due,omitzero"`        // when the next rotation is due
+	CheckedAt  time.Time `json:"checked_at,omitzero"` // when the store and the accepting side were last found to have the current key; see Config.Check. Zero where nothing can see what the receivers of a webhook accept
+	Problem    *Error    `json:"problem,omitzero"`    // while no rotation is open: what is wrong with the current key, or why nothing begins; else see Open
 	Open       *Record   `json:"open,omitzero"`       // the rotation in progress, if any
 	Last       *Record   `json:"last,omitzero"`       // the last one that ended
 	Needs      []Need    `json:"needs,omitzero"`      // what stands between Open and its end
 	Debts      []Debt    `json:"debts,omitzero"`      // keys that should be dead and are not proven so
+	Begins     time.Time `json:"begins,omitzero"`     // the next rotation by itself: when the key is due, or later, by Policy.Windows, Blackouts, Jitter and Notice, or held; zero while one is open, or no key is known
 	HeldUntil  time.Time `json:"held_until,omitzero"` // see Rotator.Hold
 	Next       time.Time `json:"next"`                // when there is something to do; never zero
 }
@@ -77,6 +80,7 @@ const (
 	NeedConsumer NeedKind = "consumer" // a rollout, a job that still runs
 	NeedPerson   NeedKind = "person"   // a fact or an act that only a person can give
 	NeedRetry    NeedKind = "retry"    // something failed: Record.Problem
+	NeedWindow   NeedKind = "window"   // see Policy.Windows
 	NeedRelease  NeedKind = "release"  // see Rotator.Hold
 )
 
@@ -87,17 +91,19 @@ type Record struct {
 	Strategy      Strategy         `json:"strategy"`
 	Phase         Phase            `json:"phase"`
 	Outcome       Outcome          `json:"outcome"`
-	Generation    int              `json:"generation"`       // of the new key
-	OldID         string           `json:"old_id,omitzero"`  // of the key that was current at the beginning; its name, where it has no id
-	NewID         string           `json:"new_id,omitzero"`  // of the key that takes over
-	Reason        string           `json:"reason,omitzero"`  // why it began
-	Actor         string           `json:"actor"`            // who began it
-	Trigger       string           `json:"trigger,omitzero"` // Trigger.ID
+	Generation    int              `json:"generation"`           // of the new key
+	OldID         string           `json:"old_id,omitzero"`      // of the key that was current at the beginning; its name, where it has no id
+	NewID         string           `json:"new_id,omitzero"`      // of the key that takes over; of an emergency: of its successor
+	Compromised   []DoomedKey      `json:"compromised,omitzero"` // of an emergency: the keys that have to die
+	Reason        string           `json:"reason,omitzero"`      // why it began
+	Actor         string           `json:"actor"`                // who began it
+	Trigger       string           `json:"trigger,omitzero"`     // Trigger.ID
 	Incident      string           `json:"incident,omitzero"`
 	Consumers     []ConsumerRecord `json:"consumers,omitzero"`
 	Problem       *Error           `json:"problem,omitzero"` // what stands in the way now, or ended it
 	BeganAt       time.Time        `json:"began_at"`
 	EndedAt       time.Time        `json:"ended_at,omitzero"`
+	AsOf          time.Time        `json:"as_of,omitzero"`       // of an emergency that is open: when this was told
 	IssuedAt      time.Time        `json:"issued_at,omitzero"`   // the new key, by the engine's clock
 	RevokedAt     time.Time        `json:"revoked_at,omitzero"`  // the first revocation was sent
 	DeployedAt    time.Time        `json:"deployed_at,omitzero"` // the last consumer was told
@@ -107,7 +113,27 @@ type Record struct {
 	Outage        time.Duration    `json:"outage,omitzero"`         // the longest of a consumer; nanoseconds
 	RollbackUntil time.Time        `json:"rollback_until,omitzero"` // a roll-back is possible until here at least; zero: not any more
 	RollbackTakes time.Duration    `json:"rollback_takes,omitzero"` // from its decision until every consumer was back; nanoseconds
+	Usage         []KeyUsage       `json:"usage,omitzero"`          // of an emergency: the compromised keys, as far as the issuer has told
 	Timeline      []Moment         `json:"timeline,omitzero"`
+}
+
+// DoomedKey is a key that an incident names. The zero times have not come yet.
+type DoomedKey struct {
+	Key        string    `json:"key"`                 // its id, or its name; empty: only its value is known
+	Generation int       `json:"generation,omitzero"` // zero: no record knew the key before the incident
+	RevokedAt  time.Time `json:"revoked_at,omitzero"` // the first revocation was sent
+	DeadAt     time.Time `json:"dead_at,omitzero"`    // proven
+}
+
+// KeyUsage is what the issuer told of the use of a compromised key: see Usage. It is asked with every look at the current key (see
+// Config.Check) and once more beside the revocation, which does not wait for the answer: AsOf says how far it reaches.
+type KeyUsage struct {
+	Key      string    `json:"key"`                // its id, or its name
+	LastUsed time.Time `json:"last_used,omitzero"` // by others than this library
+	Since    time.Time `json:"since,omitzero"`
+	AsOf     time.Time `json:"as_of"`
+	Source   string    `json:"source,omitzero"`
+	Probed   time.Time `json:"probed,omitzero"` // the last use that the issuer knows was a look of this library itself: it hides what was before it, but for what LastUsed still tells
 }
 
 // Moment is one line of a timeline.

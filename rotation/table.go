@@ -4,6 +4,7 @@
 package rotation
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -148,17 +149,17 @@ func (r *run) next(reg *registration) {
 }
 
 // begin opens a rotation to the next generation.
-func (d *drive) begin(s Strategy, reason, trigger string) {
+func (d *drive) begin(s Strategy, reason, trigger string, incidents ...string) {
 	d.st.LastGeneration = max(d.st.LastGeneration, generationOf(d.st.key(d.st.Current))) + 1
-	d.open(s, d.st.LastGeneration, reason, trigger)
+	d.open(s, d.st.LastGeneration, reason, trigger, incidents...)
 }
 
 // open opens a rotation. Every known consumer is assumed to use the current key.
-func (d *drive) open(s Strategy, generation int, reason, trigger string) {
+func (d *drive) open(s Strategy, generation int, reason, trigger string, incidents ...string) {
 	st := d.st
 	run := &run{
 		ID: newID(), Strategy: s, Phase: d.reg.table(s)[0].phase, Reason: reason, Trigger: trigger,
-		Actor: d.r.actor(d.ctx), Generation: generation, Old: st.Current, Parts: d.reg.parts, BeganAt: time.Now(),
+		Actor: d.r.actor(d.ctx), Generation: generation, Old: st.Current, Parts: d.reg.parts, BeganAt: time.Now(), Incidents: incidents,
 	}
 	if st.Current != 0 {
 		run.Victims = []int64{st.Current}
@@ -166,7 +167,7 @@ func (d *drive) open(s Strategy, generation int, reason, trigger string) {
 	for _, b := range d.reg.Bindings {
 		run.Consumers = append(run.Consumers, &consumerState{Name: b.Name, Acked: st.Current})
 	}
-	st.Run, st.Retry, st.Cause = run, retry{}, ""
+	st.Run, st.Retry, st.Cause, st.Promised, st.Reminded = run, retry{}, "", time.Time{}, time.Time{}
 	text := fmt.Sprintf("%s rotation to generation %d began", s, run.Generation)
 	if reason != "" {
 		text += ": " + reason
@@ -179,19 +180,26 @@ func (d *drive) open(s Strategy, generation int, reason, trigger string) {
 	if alone {
 		text += "; no consumer is bound: nobody is waited for, and the old key dies when the overlap is over"
 	}
-	d.emit(Event{Kind: EventBegan, Level: levelOf(unknown || alone), Text: text})
+	level := levelOf(unknown || alone)
+	if s == Emergency {
+		level = slog.LevelError
+	}
+	d.emit(Event{Kind: EventBegan, Level: level, Text: text})
 }
 
 // dueReason is why a rotation begins by itself.
 func (d *drive) dueReason() string {
 	current := d.st.key(d.st.Current)
+	due := dueAt(d.reg, current)
 	switch {
 	case current == nil:
 		return "there is no key yet"
 	case current.Key.IssuedAt.IsZero():
 		return "nobody knows how old the key is"
+	case due.After(d.began):
+		return "due at " + timeText(due)
 	default:
-		return "due since " + timeText(dueAt(d.reg, current))
+		return "due since " + timeText(due)
 	}
 }
 
@@ -251,6 +259,11 @@ func (d *drive) forward(why string) error {
 // turnBack is a step's decision to roll back; where that is impossible the cause is reported, and tried again.
 func turnBack(why string, cause error) error {
 	return &turn{why: why, take: func(d *drive) error {
+		var e *Error
+		if errors.As(cause, &e) {
+			d.place(e)
+			d.report(e)
+		}
 		if err := d.rollBack(why); err != nil {
 			return cause
 		}

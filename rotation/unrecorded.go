@@ -41,6 +41,7 @@ func (in Incident) with(more Incident) Incident {
 			in.Keys = append(in.Keys, k)
 		}
 	}
+	in.learn(more)
 	in.ConfirmedAt = earliest(in.ConfirmedAt, more.ConfirmedAt)
 	in.RevokeFirst = in.RevokeFirst || more.RevokeFirst
 	return in

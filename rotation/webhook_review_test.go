@@ -284,6 +284,42 @@ func TestWebhookReviewUnrecordedRefusalIsSlow(t *testing.T) {
 	})
 }
 
+// A repeated report of an ended incident meets a slow journal, so that receivers are told without a record, and then again by the
+// record. That call lands in the next rotation, after another one.
+func TestWebhookReviewToldAgainInTheNextRotation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPost(t, 2)
+		var again time.Time
+		p.cred.Consumers[1].Consumer = tardy{p.receivers[1], func(req rotation.DeployRequest) time.Duration {
+			if strings.Contains(req.ID, "/again-") && again.IsZero() {
+				again = time.Now()
+				return late
+			}
+			return 0
+		}}
+		in := rotation.Incident{Reference: "INC-1", RevokeFirst: true, Keys: []rotation.Leak{{Credential: name, KeyID: p.seeded.ID}}}
+		r := p.rotator()
+		_, err := r.Emergency(t.Context(), in)
+		require.NoError(t, err)
+		p.ends(r)
+		p.paces(r, time.Hour)
+		before := len(p.losses()) // the compromised secret signed for a moment
+		p.journal.Inject(rotationtest.Fault{Op: "Load", Until: time.Now().Add(time.Second), Delay: 2 * time.Second})
+		_, _ = r.Emergency(t.Context(), in)
+		for range 100 {
+			st, _ := r.Advance(t.Context(), name)
+			if !again.IsZero() {
+				break
+			}
+			time.Sleep(st.Delay())
+		}
+		require.Less(t, time.Since(again), late, "nothing is under way")
+		p.rotate(r)
+		p.paces(r, 10*time.Minute)
+		require.Len(t, p.losses(), before)
+	})
+}
+
 // slowly takes its time, and does it then.
 type slowly struct {
 	*rotationtest.Receiver

@@ -24,6 +24,12 @@ func mutantsOfDue(add addJournal) {
 	question("t in seconds", func(names []string, t time.Time, limit int) ([]string, time.Time, int) {
 		return names, t.Truncate(time.Second), limit
 	})
+	add("J3", "sorts what it was given", func(j *rotationtest.Journal) rotation.Journal {
+		return badJournal{Journal: j, due: func(ctx context.Context, names []string, t time.Time, limit int) ([]rotation.Entry, error) {
+			slices.Sort(names)
+			return j.Due(ctx, names, t, limit)
+		}}
+	})
 	question("names that are sorted", func(names []string, t time.Time, limit int) ([]string, time.Time, int) {
 		known := slices.Clone(names)
 		return slices.DeleteFunc(names, func(name string) bool { _, ok := slices.BinarySearch(known, name); return !ok }), t, limit

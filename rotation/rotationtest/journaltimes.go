@@ -45,10 +45,14 @@ func (q *dueTrial) set(ctx context.Context, name string, due time.Time) error {
 
 // ask calls Due and compares the answer with what was saved. Those due at the same time may come in any order.
 func (q *dueTrial) ask(ctx context.Context, names []string, t time.Time, limit int) ([]rotation.Entry, error) {
+	given := slices.Clone(names)
 	got, err := q.Journal.Due(ctx, names, t, limit)
 	what := fmt.Sprintf("Due of %d names before %v, limit %d,", len(names), t, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if !slices.Equal(given, names) {
+		return nil, fmt.Errorf("%s changes the names, which are the caller's", what)
 	}
 	want, asked := q.wanted(names, t, limit)
 	seen := map[string]bool{}
