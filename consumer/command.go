@@ -42,6 +42,7 @@ type Command struct {
 var (
 	_ rotation.Consumer   = Command{}
 	_ rotation.Checker    = Command{}
+	_ rotation.Reloader   = Command{}
 	_ rotation.Validator  = Command{}
 	_ rotation.Identifier = Command{}
 )
@@ -72,6 +73,9 @@ func (c Command) Check(context.Context) error {
 	}
 	return findProgram(c.Args[0])
 }
+
+// Reloads says nothing: only the command knows what it does. Embed the Command in a type of yours whose method says it.
+func (c Command) Reloads() rotation.Reload { return rotation.ReloadUnknown }
 
 // Identity is the name of the program and a digest of its arguments.
 func (c Command) Identity() string { return "command " + argsID(c.Args) }

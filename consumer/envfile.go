@@ -46,6 +46,7 @@ type EnvFile struct {
 var (
 	_ rotation.Consumer   = EnvFile{}
 	_ rotation.Checker    = EnvFile{}
+	_ rotation.Reloader   = EnvFile{}
 	_ rotation.Validator  = EnvFile{}
 	_ rotation.Identifier = EnvFile{}
 
@@ -96,6 +97,10 @@ func (e EnvFile) Check(context.Context) error {
 	}
 	return nil
 }
+
+// Reloads says restart: the environment of a process is what it was when it started. Whether Then starts it anew is seen by a Verifier
+// or an Observer.
+func (e EnvFile) Reloads() rotation.Reload { return rotation.ReloadRestart }
 
 // Identity is the path and the variables.
 func (e EnvFile) Identity() string {

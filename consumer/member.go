@@ -19,6 +19,7 @@ var (
 	_ rotation.Verifier   = (*Handle)(nil)
 	_ rotation.Lagger     = (*Handle)(nil)
 	_ rotation.Checker    = (*Handle)(nil)
+	_ rotation.Reloader   = (*Handle)(nil)
 	_ rotation.Identifier = (*Handle)(nil)
 )
 
@@ -80,6 +81,9 @@ func (h *Handle) Verify(_ context.Context, key rotation.Key) error {
 // Lag is 0: after Deploy returned nil this process does not take the old key for anything new. Where something lives on that
 // was begun with it, such as a database connection, say so in Binding.Lag.
 func (h *Handle) Lag() time.Duration { return 0 }
+
+// Reloads says live: the process takes a new key while it runs, with everything derived from it.
+func (h *Handle) Reloads() rotation.Reload { return rotation.ReloadLive }
 
 // Check fails if the Handle is closed. What could not be derived from the present key is no reason: the rotation may be the
 // repair.

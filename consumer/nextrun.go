@@ -33,6 +33,7 @@ var (
 	_ rotation.Observer   = NextRun{}
 	_ rotation.Lagger     = NextRun{}
 	_ rotation.Checker    = NextRun{}
+	_ rotation.Reloader   = NextRun{}
 	_ rotation.Validator  = NextRun{}
 	_ rotation.Identifier = NextRun{}
 )
@@ -62,6 +63,9 @@ func (n NextRun) Check(ctx context.Context) error {
 	_, _, err := n.lastRun(ctx)
 	return err
 }
+
+// Reloads says next-run.
+func (n NextRun) Reloads() rotation.Reload { return rotation.ReloadNextRun }
 
 // Identity names the credential, and the store where that can be named.
 func (n NextRun) Identity() string {

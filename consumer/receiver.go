@@ -21,6 +21,7 @@ var (
 	_ rotation.UsageReporter = (*Receiver)(nil)
 	_ rotation.Lagger        = (*Receiver)(nil)
 	_ rotation.Checker       = (*Receiver)(nil)
+	_ rotation.Reloader      = (*Receiver)(nil)
 	_ rotation.Identifier    = (*Receiver)(nil)
 )
 
@@ -131,6 +132,9 @@ func usageOf(key rotation.Key, uses ...[]use) (rotation.Usage, bool) {
 
 // Lag is 0: when Deploy has returned, this process takes each delivery by the new secrets.
 func (r *Receiver) Lag() time.Duration { return 0 }
+
+// Reloads says live: the process takes new secrets while it runs.
+func (r *Receiver) Reloads() rotation.Reload { return rotation.ReloadLive }
 
 // Check fails if the Receiver is closed. A store that holds what cannot be accepted is no reason: the rotation may be the repair.
 func (r *Receiver) Check(context.Context) error { return errors.Join(r.made(), r.open()) }

@@ -34,6 +34,7 @@ type Reload struct {
 var (
 	_ rotation.Consumer   = Reload{}
 	_ rotation.Checker    = Reload{}
+	_ rotation.Reloader   = Reload{}
 	_ rotation.Validator  = Reload{}
 	_ rotation.Identifier = Reload{}
 )
@@ -60,6 +61,10 @@ func (r Reload) Check(context.Context) error {
 	}
 	return r.signal(probe)
 }
+
+// Reloads says live: the process reads again and is not started anew. Where what answers at URL starts something anew, embed the
+// Reload and say rotation.ReloadRestart.
+func (r Reload) Reloads() rotation.Reload { return rotation.ReloadLive }
 
 // Identity is URL without user information and query, or PIDFile.
 func (r Reload) Identity() string {

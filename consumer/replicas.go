@@ -52,6 +52,7 @@ var (
 	_ rotation.Verifier      = Replicas{}
 	_ rotation.UsageReporter = Replicas{}
 	_ rotation.Checker       = Replicas{}
+	_ rotation.Reloader      = Replicas{}
 	_ rotation.Validator     = Replicas{}
 	_ rotation.Identifier    = Replicas{}
 )
@@ -78,6 +79,9 @@ func (f Replicas) Check(ctx context.Context) error {
 	_, err := f.ask(ctx, question{})
 	return err
 }
+
+// Reloads says live: each process follows the store while it runs.
+func (f Replicas) Reloads() rotation.Reload { return rotation.ReloadLive }
 
 // Identity is URL without user information and query.
 func (f Replicas) Identity() string { return wire.Redact(f.URL) }

@@ -25,6 +25,7 @@ var (
 	_ rotation.Lagger    = Polling{}
 	_ rotation.Checker   = Polling{}
 	_ rotation.Validator = Polling{}
+	_ rotation.Reloader  = Polling{}
 )
 
 // Validate reports every mistake in the fields. Deploy and Check return the same error.
@@ -47,6 +48,9 @@ func (p Polling) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 // Lag is Every.
 func (p Polling) Lag() time.Duration { return p.Every }
 
+// Reloads says live: the consumer looks for the key while it runs.
+func (p Polling) Reloads() rotation.Reload { return rotation.ReloadLive }
+
 func onlyCurrent(what string, req rotation.DeployRequest) error {
 	if req.Role == rotation.RolePending {
 		return fail(errors.ErrUnsupported, "%s: what it stands for reads the current key and cannot be a canary", what)
@@ -65,6 +69,7 @@ var (
 	_ rotation.Consumer  = Manual{}
 	_ rotation.Checker   = Manual{}
 	_ rotation.Validator = Manual{}
+	_ rotation.Reloader  = Manual{}
 )
 
 // Validate reports every mistake in the fields. Deploy and Check return the same error.
@@ -77,6 +82,9 @@ func (m Manual) Validate() error {
 
 // Check is Validate.
 func (m Manual) Check(context.Context) error { return m.Validate() }
+
+// Reloads says manual.
+func (m Manual) Reloads() rotation.Reload { return rotation.ReloadManual }
 
 // Deploy returns the instructions, as an error that matches rotation.ErrManual. Where they are about what to accept and have no
 // {accept}, that follows them: who reads of the newest secret alone would drop the others.

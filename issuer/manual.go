@@ -27,6 +27,7 @@ type Manual struct {
 
 var (
 	_ rotation.Issuer    = Manual{}
+	_ rotation.Handmade  = Manual{}
 	_ rotation.Describer = Manual{}
 	_ rotation.Checker   = Manual{}
 )
@@ -47,6 +48,9 @@ func (i Manual) Revoke(_ context.Context, key rotation.Key) error {
 	}
 	return rotation.Manual(fill(i.End, known(key.Name), shown(key), shown(key)))
 }
+
+// Handmade is true: people are warned ahead of time.
+func (i Manual) Handmade() bool { return true }
 
 // Describe returns Traits.
 func (i Manual) Describe() rotation.Traits { return i.Traits }

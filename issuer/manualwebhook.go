@@ -37,6 +37,7 @@ var (
 	_ rotation.Issuer    = ManualWebhook{}
 	_ rotation.Chooser   = ManualWebhook{}
 	_ rotation.Activator = ManualWebhook{}
+	_ rotation.Handmade  = ManualWebhook{}
 	_ rotation.Describer = ManualWebhook{}
 	_ rotation.Checker   = ManualWebhook{}
 )
@@ -76,6 +77,9 @@ func (i ManualWebhook) Revoke(_ context.Context, key rotation.Key) error {
 	}
 	return ask(i.End, key, rotation.Key{})
 }
+
+// Handmade is true, also where the value is chosen here: a person tells the sender. People are warned ahead of time.
+func (i ManualWebhook) Handmade() bool { return true }
 
 // Describe returns Traits.
 func (i ManualWebhook) Describe() rotation.Traits { return i.Traits }
