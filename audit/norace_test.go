@@ -1,0 +1,8 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !race
+
+package audit_test
+
+const changesOfBigTrail = 210
