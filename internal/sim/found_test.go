@@ -104,6 +104,15 @@ func TestFound(t *testing.T) {
 		}, {
 			"a backup of the store serves a secret again that was proven dead",
 			"webhook", "standard", "save journal#66 the store is restored",
+		}, {
+			"the provider ends the old key while a window is waited for",
+			"windows, provider's grace", "standard", "verify k3#19 refuses",
+		}, {
+			"a consumer that went back to the old key is told again outside of every window",
+			"windows", "standard", "save journal#66 a service goes back to the old key",
+		}, {
+			"a shared consumer counts as told when it is about to be, and the process that was to tell it is dead",
+			"shared consumer, later", "emergency, revoked first", "deploy pushed0 k3 b#1 dies first",
 		},
 	} {
 		t.Run(f.what, func(t *testing.T) {

@@ -21,9 +21,9 @@ func hookInterventions() []Trouble {
 // leak names a secret in an incident: by its value, where an id tells nothing.
 func (h *hooks) leak(m *minted) rotation.Leak {
 	if id := h.shown(m).ID; id != "" && id != endpoint {
-		return rotation.Leak{Credential: credential, KeyID: id}
+		return rotation.Leak{Credential: h.w.name, KeyID: id}
 	}
-	return rotation.Leak{Credential: credential, Value: m.key.Secret}
+	return rotation.Leak{Credential: h.w.name, Value: m.key.Secret}
 }
 
 // killing is the system in which a key is killed.

@@ -119,7 +119,7 @@ func (o *oracle) everRefused() {
 // recordedHook reports whether the journal knows the secret.
 func (o *oracle) recordedHook(m *minted) bool {
 	for _, p := range o.w.processes {
-		data := string(p.journal.entries[credential].Data)
+		data := string(p.journal.entries[p.w.name].Data)
 		id := o.w.hooks.shown(m).ID
 		if m.key.Name != "" && strings.Contains(data, m.key.Name) || id != "" && (id != endpoint || m.first) && strings.Contains(data, `"`+id+`"`) {
 			return true
@@ -250,7 +250,7 @@ type hookRecord struct {
 }
 
 func (p *process) record() (rec hookRecord, err error) {
-	err = json.Unmarshal(p.journal.entries[credential].Data, &rec)
+	err = json.Unmarshal(p.journal.entries[p.w.name].Data, &rec)
 	return rec, err
 }
 

@@ -161,7 +161,7 @@ func (s seamReceiver) Usage(ctx context.Context, k rotation.Key) (u rotation.Usa
 func (p *process) webhook() rotation.Credential {
 	w := p.w
 	sender := seamSender{w.hooks, p}
-	c := rotation.Credential{Name: credential, Type: rotation.WebhookSecret, Policy: w.setting.Policy, Issuer: sender}
+	c := rotation.Credential{Name: w.name, Type: rotation.WebhookSecret, Policy: w.setting.Policy, Issuer: sender}
 	if w.setting.Signing != AtOnce {
 		c.Issuer = seamActivator{sender}
 	}

@@ -42,6 +42,8 @@ const (
 	Again      Trouble = "somebody rotates again"
 	Paused     Trouble = "somebody holds it for an hour"
 
+	GoesBack Trouble = "a service goes back to the old key" // where there are windows
+
 	// Of a webhook.
 	SenderBack Trouble = "the sender is put back by hand"
 	Amnesia    Trouble = "a receiver is restored from an old image"
@@ -52,10 +54,17 @@ func Interventions(s Setting) []Trouble {
 	if s.Signing != "" {
 		return hookInterventions()
 	}
-	return []Trouble{
+	all := []Trouble{
 		LeakAll, LeakOld, LeakNew, LeakBoth, LeakTwice, LeakDown, PutBack, PutKeep, NewKey, NewKeyKeep, DeadKey, Lose, Backup, Foreign, Rewind, Empty,
 		Second, Join, Leave, Desert, Clock, OldDies, NewDies, Abort, Again, Paused,
 	}
+	if s.Hours != nil {
+		all = append(all, GoesBack)
+	}
+	if s.Twin != nil { // one journal and one clock are for both
+		all = slices.DeleteFunc(all, func(t Trouble) bool { return t == Rewind || t == Empty || t == Second || t == Clock })
+	}
+	return all
 }
 
 // meddle does it.
@@ -77,7 +86,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 			if m != nil && w.hooks != nil {
 				keys = append(keys, w.hooks.leak(m))
 			} else if m != nil {
-				keys = append(keys, rotation.Leak{Credential: credential, KeyID: m.key.ID})
+				keys = append(keys, rotation.Leak{Credential: w.name, KeyID: m.key.ID})
 			}
 		}
 		return keys
@@ -90,7 +99,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	}
 	switch what {
 	case LeakAll:
-		report(rotation.Incident{Reference: "INC-2", Credentials: []string{credential}})
+		report(rotation.Incident{Reference: "INC-2", Credentials: []string{w.name}})
 	case LeakOld:
 		report(rotation.Incident{Reference: "INC-2", Keys: leak(old)})
 	case LeakNew:
@@ -122,9 +131,16 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 		w.register(what)
 	case Clock:
 		p.jump.Add(int64(48 * time.Hour))
-		w.in(time.Hour, func() { p.jump.Add(-int64(48 * time.Hour)) })
+		w.in(3*time.Hour, func() { p.jump.Add(-int64(48 * time.Hour)) }) // longer than the engine sleeps
 	case SenderBack, Amnesia:
 		w.locked(func() { w.meddleHook(what) })
+	case GoesBack:
+		w.locked(func() {
+			if s := w.services[0]; s.kind == Pushed && w.seeded.exists(time.Now()) {
+				w.tell("%s goes back to %s", s.name, w.seeded.key.ID)
+				s.hold(s.instances[0], w.seeded.answer())
+			}
+		})
 	case OldDies, NewDies:
 		w.mu.Lock()
 		if m := map[Trouble]*minted{OldDies: old, NewDies: fresh}[what]; m != nil && m.gone.IsZero() {
@@ -137,7 +153,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	case Abort:
 		w.operator(ctx, func(eve *process) {
 			w.insist(ctx, eve, func() error {
-				st, err := eve.rotator.Abort(ctx, credential, "simulated")
+				st, err := eve.rotator.Abort(ctx, w.name, "simulated")
 				w.say("Abort", st, err)
 				return err
 			})
@@ -145,7 +161,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	case Again:
 		w.operator(ctx, func(eve *process) {
 			w.insist(ctx, eve, func() error {
-				st, err := eve.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 8"})
+				st, err := eve.rotator.Rotate(ctx, w.name, rotation.Trigger{ID: "job 8"})
 				w.say("Rotate", st, err)
 				return err
 			})
@@ -153,7 +169,7 @@ func (w *World) meddle(ctx context.Context, p *process, what Trouble) {
 	case Paused:
 		w.operator(ctx, func(eve *process) {
 			w.insist(ctx, eve, func() error {
-				err := eve.rotator.Hold(ctx, credential, time.Now().Add(time.Hour), "simulated")
+				err := eve.rotator.Hold(ctx, w.name, time.Now().Add(time.Hour), "simulated")
 				w.say("Hold", nil, err)
 				return err
 			})
@@ -291,7 +307,7 @@ func (w *World) second(ctx context.Context) {
 			w.mu.Lock()
 			eve.advance = time.Now()
 			w.mu.Unlock()
-			st, err := eve.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 9"})
+			st, err := eve.rotator.Rotate(ctx, w.name, rotation.Trigger{ID: "job 9"})
 			w.say("Rotate", st, err)
 			time.Sleep(20 * time.Minute)
 		}

@@ -44,6 +44,7 @@ type oracle struct {
 	claimedAt   time.Time                   // the store got the stamp of another installation than before
 	tookOver    time.Time                   // when the lease ran out that was taken last
 	hook        hookOracle
+	policy      policyOracle
 }
 
 // owner is who drives, as the journal tells.
@@ -141,7 +142,7 @@ func (o *oracle) nothingLost(why string) {
 // named reports whether a journal's record has the key's id or name.
 func (o *oracle) named(m *minted) bool {
 	for _, p := range o.w.processes {
-		data := p.journal.entries[credential].Data
+		data := p.journal.entries[p.w.name].Data
 		if m.key.Name != "" && bytes.Contains(data, []byte(m.key.Name)) || bytes.Contains(data, []byte(`"`+m.key.ID+`"`)) {
 			return true
 		}
@@ -258,7 +259,7 @@ func (o *oracle) canaryFirst(is *minted) {
 	if !calm || is.first || o.w.services[0].readsCurrent() || o.w.setting.Traits.KillsOld {
 		return
 	}
-	_ = json.Unmarshal(o.w.journal.entries[credential].Data, &rec) // an empty one says nothing
+	_ = json.Unmarshal(o.w.journal.entries[o.w.name].Data, &rec) // an empty one says nothing
 	if rec.Run.Strategy != rotation.Standard || rec.Run.NoOverlap {
 		return
 	}
@@ -277,7 +278,7 @@ func (o *oracle) touched(name string) bool {
 			} `json:"consumers"`
 		} `json:"run"`
 	}
-	_ = json.Unmarshal(o.w.journal.entries[credential].Data, &rec) // an empty one says nothing
+	_ = json.Unmarshal(o.w.journal.entries[o.w.name].Data, &rec) // an empty one says nothing
 	for _, c := range rec.Run.Consumers {
 		if c.Name == name && c.Sent != 0 {
 			return true
@@ -339,7 +340,7 @@ func (o *oracle) believe(p *process) {
 			Incidents []string     `json:"incidents"`
 		} `json:"keys"`
 	}
-	_ = json.Unmarshal(p.journal.entries[credential].Data, &rec) // an empty one at the beginning
+	_ = json.Unmarshal(p.journal.entries[p.w.name].Data, &rec) // an empty one at the beginning
 	for _, k := range rec.Keys {
 		m := o.w.provider.holder(k.Key.ID)
 		if o.w.hooks != nil {
@@ -357,6 +358,7 @@ func (o *oracle) before(p *process, what op, about string) {
 		return
 	}
 	o.believe(p)
+	o.undisturbed(p, what, about)
 	if o.w.hooks != nil {
 		o.beforeHook(p, what, about)
 		return
@@ -373,6 +375,7 @@ func (o *oracle) before(p *process, what op, about string) {
 				}
 				if o.sent[m].IsZero() {
 					o.sent[m] = time.Now()
+					o.unhindered(m)
 				}
 				return // no lease is needed
 			}
@@ -418,7 +421,7 @@ func (o *oracle) intended(p *process, what op, about string, m *minted) {
 			} `json:"consumers"`
 		} `json:"run"`
 	}
-	if o.tampered || what == opStore || json.Unmarshal(p.journal.entries[credential].Data, &rec) != nil {
+	if o.tampered || what == opStore || json.Unmarshal(p.journal.entries[p.w.name].Data, &rec) != nil {
 		return
 	}
 	if rec.Hold.Until.After(time.Now().Add(clockSkew)) && !o.w.emergency && o.w.journalOf(p).by == p {
@@ -483,6 +486,7 @@ func (w *World) journalOf(p *process) owner {
 
 // journaled is a write of the journal.
 func (o *oracle) journaled(p *process, old, e rotation.Entry) {
+	o.untouched(p, old, e)
 	before, after := leaseOwner(old), leaseOwner(e)
 	now := time.Now()
 	if p.journal == o.w.journal {

@@ -28,17 +28,19 @@ type process struct {
 	jump    atomic.Int64 // and by so much more from its next Advance on: what it has read would jump too
 	rotator *rotation.Rotator
 	journal *book
+	twin    *process // the same process, as the other credential sees it
 
-	dead    bool        // guarded by w.mu, like all that follows
-	wake    time.Time   // it stands still until then
-	stalls  []time.Time // when it stood still
-	advance time.Time   // when the Advance under way began
-	calls   int         // in this Advance
-	sawLoss bool        // its last write of the journal did not succeed
-	savedAt time.Time   // its last successful write of the journal
-	seen    map[string]time.Time
-	told    map[string]time.Time // receivers that have said when they verified what
-	issuing time.Time            // since when a call of Issue is under way; zero: none is
+	dead     bool        // guarded by w.mu, like all that follows
+	wake     time.Time   // it stands still until then
+	stalls   []time.Time // when it stood still
+	advance  time.Time   // when the Advance under way began
+	calls    int         // in this Advance
+	sawLoss  bool        // its last write of the journal did not succeed
+	savedAt  time.Time   // its last successful write of the journal
+	seen     map[string]time.Time
+	told     map[string]time.Time // receivers that have said when they verified what
+	accepted time.Time            // it last heard that a key is accepted
+	issuing  time.Time            // since when a call of Issue is under way; zero: none is
 }
 
 // alive reports whether the process can still do something.
@@ -68,6 +70,7 @@ func (p *process) pass(ctx context.Context, o op, about string, do func(context.
 	if about != "" {
 		label += " " + about
 	}
+	label += w.mark
 	called := time.Now()
 	for {
 		w.mu.Lock()
@@ -173,9 +176,7 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		return errDead
 	case Stalls:
 		d := lease + 5*time.Second
-		w.mu.Lock()
-		p.stalls, p.wake = append(p.stalls, time.Now()), time.Now().Add(d)
-		w.mu.Unlock()
+		w.locked(func() { p.stands(d) })
 		time.Sleep(d)
 		return act()
 	case Lies:
@@ -185,7 +186,10 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 		w.locked(func() {
 			o := opOf(f.Label)
 			d := 10 * time.Minute
-			if o == opDeliver {
+			switch {
+			case o == opDeliver && w.twin != nil: // their keys are overdue, and the next rotation begins soon
+				d = 3 * time.Hour
+			case o == opDeliver:
 				d = 24 * time.Hour
 			}
 			w.down[o.system()] = time.Now().Add(d)
@@ -205,7 +209,7 @@ func (p *process) suffer(ctx context.Context, f Fault, act func() error) error {
 	}
 	if o := opOf(f.Label); o == opRevoke || o == opDisable {
 		w.locked(func() { // a kill that is under way cannot know what somebody does beside it
-			if m := w.labelled(strings.TrimPrefix(f.Label, string(o)+" ")); m != nil {
+			if m := w.labelled(strings.TrimSuffix(strings.TrimPrefix(f.Label, string(o)+" "), w.mark)); m != nil {
 				w.oracle.excused[m] = "an intervention beside the kill"
 			}
 		})
@@ -221,7 +225,32 @@ func (p *process) retire() { p.die() }
 func (p *process) die() {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
+	p.dies()
+}
+
+// dies is die for whoever holds the lock.
+func (p *process) dies() {
 	p.dead = true
+	if p.twin != nil {
+		p.twin.dead = true
+	}
+}
+
+// stands makes the whole process stand still. The caller holds the lock.
+func (p *process) stands(d time.Duration) {
+	for _, p := range []*process{p, p.twin} {
+		if p != nil {
+			p.stalls, p.wake = append(p.stalls, time.Now()), time.Now().Add(d)
+		}
+	}
+}
+
+// of is the process as the credential of this name sees it, or the first one.
+func (p *process) of(name string) *process {
+	if p.twin != nil && p.twin.w.name == name {
+		return p.twin
+	}
+	return p
 }
 
 // What the engine is configured with.
@@ -232,29 +261,42 @@ const (
 	clockSkew   = 5 * time.Second
 )
 
-// start makes a process with a Rotator for the world's credential.
+// start makes a process with a Rotator for the world's credential, and for the other one where there are two.
 func (w *World) start(name string, skew time.Duration) *process {
+	if w.mark != "" {
+		return w.twin.start(name, skew).twin
+	}
 	p := &process{w: w, name: name, journal: w.journal, seen: map[string]time.Time{}, told: map[string]time.Time{}}
 	p.skew.Store(int64(skew))
 	if w.twoJournals {
 		p.journal = newBook(w)
 	}
+	inventory := []rotation.Credential{p.credential()}
+	if w.twin != nil {
+		p.twin = &process{w: w.twin, name: name, journal: p.journal, twin: p, seen: map[string]time.Time{}, told: map[string]time.Time{}}
+		p.twin.skew.Store(int64(skew))
+		inventory = append(inventory, p.twin.credential())
+	}
 	r, err := rotation.New(rotation.Config{
 		Journal: seamJournal{p.journal, p}, Store: seamStore{w.vault, p}, Actor: name,
 		Sinks:  []rotation.Sink{seamSink{w.trail, p}},
 		Logger: slog.New(slog.NewTextHandler(scanner{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Lease:  lease, CallTimeout: callTimeout, IssueLimit: issueLimit, ClockSkew: clockSkew,
-		Credentials: []rotation.Credential{p.credential()},
+		Lease:  lease, CallTimeout: callTimeout, IssueLimit: issueLimit, ClockSkew: clockSkew, Check: w.setting.Check,
+		Credentials: inventory,
 	})
 	if err != nil {
 		w.mu.Lock()
 		w.oracle.broken("setup", "%v", err)
-		p.dead = true
+		p.dies()
 		w.mu.Unlock()
 	}
 	p.rotator = r
 	w.mu.Lock()
 	w.processes = append(w.processes, p)
+	if p.twin != nil {
+		p.twin.rotator = r
+		w.twin.processes = append(w.twin.processes, p.twin)
+	}
 	w.mu.Unlock()
 	return p
 }
@@ -266,16 +308,21 @@ func (p *process) credential() rotation.Credential {
 		return p.webhook()
 	}
 	c := rotation.Credential{
-		Name: credential, Type: rotation.APIKey, Policy: w.setting.Policy,
+		Name: w.name, Type: rotation.APIKey, Policy: w.setting.Policy,
 		Issuer: seamIssuer{w.provider, p}, Verifier: seamVerifier{w.provider, p, opVerify, ""},
+	}
+	if w.mark != "" {
+		c.Store = seamStore{w.vault, p}
 	}
 	for _, s := range w.services {
 		if s.hidden || s.left {
 			continue
 		}
-		c.Consumers = append(c.Consumers, rotation.Binding{
-			Name: s.name, Consumer: seamConsumer{s, p}, Verifier: seamVerifier{s, p, opHealth, s.name}, Lag: s.kind.lag(),
-		})
+		b := rotation.Binding{Name: s.name, Consumer: seamConsumer{s, p}, Lag: s.kind.lag(), Group: s.group()}
+		if s.kind != Shared || !w.setting.NoHealth {
+			b.Verifier = seamVerifier{s, p, opHealth, s.name}
+		}
+		c.Consumers = append(c.Consumers, b)
 	}
 	return c
 }

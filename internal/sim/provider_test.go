@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -133,7 +134,7 @@ func (p *provider) byHand(foreign bool) *minted {
 	m := p.mint(id, "", secret.Value{})
 	m.foreign = foreign
 	m.since, m.listed = m.since.Add(-time.Hour), m.since
-	m.key.IssuedAt = m.key.IssuedAt.Add(-24 * time.Hour)
+	m.key.IssuedAt = m.key.IssuedAt.Add(-cmp.Or(p.w.setting.Age, 24*time.Hour))
 	return m
 }
 
@@ -222,6 +223,7 @@ func (p *provider) Issue(_ context.Context, req rotation.IssueRequest) (rotation
 		} else if end := now.Add(s.Traits.Grace); s.Traits.Grace > 0 && (old.ends.IsZero() || end.Before(old.ends)) {
 			old.ends = end
 			p.w.oracle.excuseAt(old.key.ID, end, "the provider ends it")
+			p.w.oracle.deadline(old)
 		}
 	}
 	p.w.oracle.minted(m)
@@ -318,6 +320,9 @@ func (p *provider) List(context.Context) ([]rotation.KeyInfo, error) {
 			if p.lastUse(m, asOf, true).IsZero() {
 				info.Usage.LastUsed = time.Time{}
 			}
+		}
+		if p.w.setting.Hurried {
+			info.Usage = rotation.Usage{LastUsed: now.Add(time.Hour), Since: now.Add(2 * time.Hour), AsOf: now.Add(-100 * 24 * time.Hour), Source: "sim"}
 		}
 		infos = append(infos, info)
 	}

@@ -32,8 +32,15 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 	synctest.Test(t, func(t *testing.T) {
 		s := setting
 		s.Brittle, s.BrittleFirst = script.Brittle, script.BrittleFirst
+		if s.ByItself && !script.Scheduled {
+			s.Age = 0
+		}
 		w := newWorld(s, plan)
-		w.hashing = hashing
+		w.hashing, w.scheduled = hashing, script.Scheduled
+		worlds := []*World{w}
+		if w.twin != nil {
+			worlds = append(worlds, w.twin)
+		}
 		var running sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
 		for i, name := range []string{"ann", "bob"} {
@@ -44,29 +51,49 @@ func Run(t *testing.T, setting Setting, script Script, plan Schedule, hashing bo
 			running.Go(func() {
 				time.Sleep(time.Duration(i) * 20 * time.Second)
 				for ctx.Err() == nil {
-					w.live(ctx, w.start(name, skew), script)
+					p := w.start(name, skew)
+					var beside sync.WaitGroup
+					if p.twin != nil {
+						beside.Go(func() { w.twin.live(ctx, p.twin, s.twinScript()) })
+					}
+					w.live(ctx, p, script)
+					beside.Wait()
 					time.Sleep(restart) // whoever died is started again
 				}
 			})
 		}
 		select {
-		case <-w.end:
+		case <-w.through():
 			time.Sleep(time.Hour) // what is under way lands
-			if w.outage {
+			switch {
+			case w.outage && w.twin != nil:
+				time.Sleep(4 * time.Hour)
+			case w.outage && script.Scheduled:
+				time.Sleep(23 * time.Hour) // not as long as it takes until the next one begins
+			case w.outage:
 				time.Sleep(3 * 24 * time.Hour) // what was down is up again
+			}
+			for n := 0; n < 24 && s.Traits.Grace > 0 && w.underWay(); n++ {
+				time.Sleep(time.Hour) // the first one was rolled back, and the old key is to expire: another one has to begin
 			}
 		case <-time.After(horizon):
 		}
 		w.verdict(script)
+		if w.twin != nil {
+			w.twin.verdict(s.twinScript())
+		}
 		cancel()
 		w.mu.Lock()
 		for _, p := range w.processes {
-			p.dead = true
+			p.dies()
 		}
 		w.mu.Unlock()
 		w.mu.Lock()
 		w.over = true
-		r.Violations, r.Steps, r.Met, r.trace, r.began = w.oracle.violations, w.steps, w.met, w.trace, w.began
+		for _, w := range worlds {
+			r.Violations = append(r.Violations, w.oracle.violations...)
+		}
+		r.Steps, r.Met, r.trace, r.began = w.steps, w.met, w.trace, w.began
 		r.Took = time.Since(w.began)
 		w.mu.Unlock()
 		running.Wait()

@@ -20,6 +20,7 @@ type Script struct {
 	Name  string
 	Table rotation.Strategy
 
+	Scheduled             bool // nobody asks for the rotation
 	Brittle, BrittleFirst bool // the new key does not work for the last service, or for the first
 	begin                 func(context.Context, *process) error
 	begun                 func(rotation.Status) bool
@@ -29,7 +30,7 @@ type Script struct {
 // Scripts are the tables, as they are entered.
 func Scripts() []Script {
 	rotate := func(ctx context.Context, p *process) error {
-		st, err := p.rotator.Rotate(ctx, credential, rotation.Trigger{ID: "job 7", Reason: "simulated"})
+		st, err := p.rotator.Rotate(ctx, p.w.name, rotation.Trigger{ID: "job 7", Reason: "simulated"})
 		p.w.say("Rotate", st, err)
 		return err
 	}
@@ -40,7 +41,22 @@ func Scripts() []Script {
 		{Name: "emergency", Table: rotation.Emergency, begin: emergency(rotation.Incident{Reference: "INC-1", Credentials: []string{credential}}), begun: recorded, outcome: rotation.Rotated},
 		{Name: "emergency, revoked first", Table: rotation.Emergency, begin: emergency(rotation.Incident{Reference: "INC-1", Credentials: []string{credential}, RevokeFirst: true}), begun: recorded, outcome: rotation.Rotated},
 		{Name: "roll-back of a canary", Table: rotation.RollBack, BrittleFirst: true, begin: rotate, begun: recorded, outcome: rotation.RolledBack},
+		{Name: "by itself", Table: rotation.Standard, Scheduled: true, begin: nobody, begun: recorded, outcome: rotation.Rotated},
 	}
+}
+
+// nobody asks for anything.
+func nobody(context.Context, *process) error { return nil }
+
+// twinScript is what is asked of the other credential, whatever happens to the first.
+func (s Setting) twinScript() Script {
+	sc := Scripts()[0]
+	begin := sc.begin
+	sc.begin = func(ctx context.Context, p *process) error {
+		time.Sleep(time.Until(p.w.began.Add(s.After)))
+		return begin(ctx, p)
+	}
+	return sc
 }
 
 // emergency reports an incident.
@@ -72,7 +88,7 @@ func (w *World) declare(p *process, in rotation.Incident) (added []*minted) {
 	defer w.mu.Unlock()
 	w.emergency, w.revokeFirst = true, in.RevokeFirst
 	w.tell("%s reports %s", p.name, in.Reference)
-	known := bytes.Contains(p.journal.entries[credential].Data, []byte(in.Reference))
+	known := bytes.Contains(p.journal.entries[p.w.name].Data, []byte(in.Reference))
 	if !known {
 		w.oracle.hook.storm, w.oracle.hook.since = true, time.Now()
 	}
@@ -132,10 +148,13 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 			err := s.begin(ctx, p)
 			begun = err == nil
 		}
-		st, err := p.rotator.Advance(ctx, credential)
+		st, err := p.rotator.Advance(ctx, w.name)
 		w.say("Advance", st, err)
 		w.mu.Lock()
 		w.stands = st
+		if err == nil {
+			w.oracle.stood(p, st)
+		}
 		w.mu.Unlock()
 		if !p.alive() {
 			return
@@ -146,7 +165,7 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 			continue
 		}
 		if w.giveUp(p, st, s) {
-			now, err := p.rotator.Abort(ctx, credential, "simulated")
+			now, err := p.rotator.Abort(ctx, w.name, "simulated")
 			w.say("Abort", now, err)
 			time.Sleep(time.Second)
 			continue
@@ -198,7 +217,8 @@ func (w *World) finished(st rotation.Status, s Script) {
 func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool {
 	ctx = rotation.WithActor(ctx, "operator")
 	for _, n := range st.Needs {
-		if n.Kind != rotation.NeedPerson {
+		fooled := w.fooled() && n.Kind == rotation.NeedConsumer && slices.Contains(n.Verbs, rotation.VerbRollBack)
+		if n.Kind != rotation.NeedPerson && !fooled {
 			continue
 		}
 		w.mu.Lock()
@@ -219,7 +239,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 				w.stopService(n.Name)
 			}
 		})
-		now, err := p.rotator.Resolve(ctx, credential, a)
+		now, err := p.rotator.Resolve(ctx, w.name, a)
 		w.say("Resolve", now, err)
 		w.mu.Lock()
 		w.tell("a person answers %s with %s %s (%v)", n.ID, a.Verb, a.KeyID, err)
@@ -263,7 +283,7 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 			w.tell("a person ends %s by hand", m.key.ID)
 		}
 		w.mu.Unlock()
-		now, err := p.rotator.Resolve(ctx, credential, rotation.Answer{Need: debt.ID, Verb: rotation.VerbSettle, Reason: "looked"})
+		now, err := p.rotator.Resolve(ctx, w.name, rotation.Answer{Need: debt.ID, Verb: rotation.VerbSettle, Reason: "looked"})
 		w.say("Resolve", now, err)
 		w.mu.Lock()
 		w.tell("a person settles the debt %s (%v)", debt.Key.ID, err)
@@ -274,6 +294,13 @@ func (w *World) person(ctx context.Context, p *process, st rotation.Status) bool
 		return err == nil
 	}
 	return false
+}
+
+// fooled reports whether a consumer took a key and did nothing, and nothing but a person can tell that it never will.
+func (w *World) fooled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.setting.NoHealth && w.lied
 }
 
 // answer is what a person says to a need, having looked at the world. The caller holds the lock.
@@ -349,8 +376,15 @@ func (o *oracle) recorded(m *minted) bool {
 		return o.recordedHook(m)
 	}
 	return slices.ContainsFunc(o.w.processes, func(p *process) bool {
-		return bytes.Contains(p.journal.entries[credential].Data, []byte(`"`+m.key.ID+`"`))
+		return bytes.Contains(p.journal.entries[p.w.name].Data, []byte(`"`+m.key.ID+`"`))
 	})
+}
+
+// underWay reports whether another rotation is open after the one that the run was about.
+func (w *World) underWay() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stands.Open != nil
 }
 
 // verdict is what holds at the end.
@@ -407,6 +441,8 @@ func (w *World) verdict(s Script) {
 		}
 	}
 	w.complete()
+	o.covered(s)
+	o.used(s)
 }
 
 // complete is law 9: what ended was told, from its beginning to its end, in order.

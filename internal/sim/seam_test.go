@@ -6,6 +6,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/handover-go/handover/rotation"
@@ -80,6 +81,9 @@ func (s seamIssuer) List(ctx context.Context) (infos []rotation.KeyInfo, err err
 	}
 	err = s.p.pass(ctx, opList, "", func(ctx context.Context) error {
 		infos, err = s.in.List(ctx)
+		if s.in.w.setting.Hurried {
+			time.Sleep(slowList)
+		}
 		return err
 	})
 	if err != nil {
@@ -108,7 +112,11 @@ func (s seamVerifier) Verify(ctx context.Context, k rotation.Key) error {
 	if s.op == opVerify {
 		about = s.p.w.nameOf(k)
 	}
-	return s.p.pass(ctx, s.op, about, func(ctx context.Context) error { return s.in.Verify(ctx, k) })
+	err := s.p.pass(ctx, s.op, about, func(ctx context.Context) error { return s.in.Verify(ctx, k) })
+	if s.op == opVerify && err == nil {
+		s.p.w.locked(func() { s.p.accepted = time.Now() })
+	}
+	return err
 }
 
 type seamStore struct {
@@ -145,7 +153,7 @@ type seamJournal struct {
 func (s seamJournal) Identity() string { return "simulated journal" }
 
 func (s seamJournal) Load(ctx context.Context, name string) (e rotation.Entry, err error) {
-	err = s.p.pass(ctx, opLoadJournal, entryLabel(name), func(context.Context) error {
+	err = s.p.of(name).pass(ctx, opLoadJournal, s.p.entryLabel(name), func(context.Context) error {
 		e = s.in.load(name)
 		return nil
 	})
@@ -157,12 +165,14 @@ func (s seamJournal) Load(ctx context.Context, name string) (e rotation.Entry, e
 
 func (s seamJournal) Save(ctx context.Context, e rotation.Entry) error {
 	e = s.p.entry(e, -1)
-	err := s.p.pass(ctx, opJournal, entryLabel(e.Credential), func(context.Context) error { return s.in.save(s.p, e) })
-	s.p.w.mu.Lock()
-	if e.Credential == credential {
-		s.p.sawLoss = err != nil
+	p := s.p.of(e.Credential)
+	p.intends(e)
+	err := p.pass(ctx, opJournal, s.p.entryLabel(e.Credential), func(context.Context) error { return s.in.save(p, e) })
+	p.w.mu.Lock()
+	if e.Credential == p.w.name {
+		p.sawLoss = err != nil
 	}
-	s.p.w.mu.Unlock()
+	p.w.mu.Unlock()
 	return err
 }
 
@@ -175,9 +185,12 @@ func (s seamJournal) Due(_ context.Context, names []string, t time.Time, limit i
 }
 
 // entryLabel is short for the entry that matters.
-func entryLabel(name string) string {
-	if name == credential {
+func (p *process) entryLabel(name string) string {
+	switch {
+	case p.of(name).w.name == name:
 		return ""
+	case strings.HasPrefix(name, groupEntries):
+		return "group"
 	}
 	return "(" + name + ")"
 }
@@ -193,6 +206,7 @@ func (s seamConsumer) Deploy(ctx context.Context, req rotation.DeployRequest) er
 	if req.Role == rotation.RolePending && s.in.readsCurrent() {
 		return errors.ErrUnsupported
 	}
+	s.p.tells(s.in, req)
 	err := s.p.pass(ctx, opDeploy, s.in.name+" "+s.p.w.nameOf(req.Key), func(context.Context) error { return s.in.deploy(req) })
 	return err
 }

@@ -24,6 +24,9 @@ type service struct {
 	instances []*instance     // guarded by w.mu, like all that follows
 	done      map[string]bool // ids of deployments that are done
 	restarts  map[string]bool // ids of those under way
+	asked     []string        // ids of all that were asked for
+	partner   *service        // the same process, as the other credential knows it
+	main      *service        // of the two the one that counts its restarts; nil: this one
 }
 
 // instance is one running copy. It presents its key at an edge of its own.
@@ -40,7 +43,7 @@ type instance struct {
 func newService(w *World, i int, kind Kind) *service {
 	s := &service{w: w, name: fmt.Sprintf("%s%d", kind, i), kind: kind, done: map[string]bool{}, restarts: map[string]bool{}}
 	copies := 1
-	if kind == Reader || kind == Restart {
+	if kind == Reader || kind == Restart || kind == Shared {
 		copies = 2
 	}
 	for n := range copies {
@@ -50,7 +53,9 @@ func newService(w *World, i int, kind Kind) *service {
 }
 
 // readsCurrent reports whether it takes what is current in the store, so that it cannot be a canary.
-func (s *service) readsCurrent() bool { return s.kind == Restart || s.kind == Reader || s.kind == Job }
+func (s *service) readsCurrent() bool {
+	return s.kind == Restart || s.kind == Reader || s.kind == Job || s.kind == Shared
+}
 
 // hold makes an instance use a key from now on. The caller holds the lock.
 func (s *service) hold(i *instance, k rotation.Key) {
@@ -123,6 +128,8 @@ func (s *service) deploy(req rotation.DeployRequest) error {
 		s.w.in(s.kind.lag()-time.Second, func() { s.hold(s.instances[0], req.Key) })
 	case Restart:
 		return s.restart(req.ID)
+	case Shared:
+		return s.restartShared(req.ID)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/handover-go/handover/rotation"
@@ -37,6 +38,15 @@ type Setting struct {
 	AbortIn   rotation.Phase // where somebody gives the new secret up, in the script of the roll-back
 
 	Brittle, BrittleFirst bool // the last service, or the first, breaks with every key but the first
+
+	Hours    *Hours        // what Policy.Windows and Policy.Blackouts allow, as the oracle knows it
+	Check    time.Duration // Config.Check
+	Age      time.Duration // of the first key; zero: a day
+	ByItself bool          // the schedule begins a rotation within some days
+	Twin     *Setting      // of another credential, with which a consumer is shared
+	After    time.Duration // the other credential's rotation is asked for so much later
+	NoHealth bool          // nothing says whether a shared consumer works
+	Hurried  bool          // emergencies only: the provider's list is slow, and its usage figures are nonsense
 }
 
 // Kind is a way to use a credential.
@@ -50,6 +60,7 @@ const (
 	Reader  Kind = "reader"  // reads the store: one instance at once, one as late as it may
 	Job     Kind = "job"     // reads the store at the beginning of each run
 	Blind   Kind = "blind"   // told the key; nobody can see what it uses
+	Shared  Kind = "shared"  // one process for two credentials: restarted, it reads both from their stores
 )
 
 // Settings that every table is tried in. The first is the one for pairs.
@@ -62,7 +73,7 @@ func Settings() []Setting {
 		return t
 	}
 	all := []Kind{Pushed, Restart, Reader, Job, Caching}
-	return append([]Setting{
+	return slices.Concat([]Setting{
 		{Name: "plain", Traits: quick, Policy: policy, Services: []Kind{Pushed, Restart, Reader}},
 		{
 			Name: "slow", Traits: slow, Policy: policy, Propagate: 50 * time.Second, ListLag: 25 * time.Second, UsageLag: 10 * time.Minute,
@@ -97,7 +108,7 @@ func Settings() []Setting {
 			Name: "issuing kills", Traits: with(quick, func(t *rotation.Traits) { t.KillsOld = true }),
 			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowOutage: true}, Services: []Kind{Pushed, Reader},
 		},
-	}, Webhooks()...)
+	}, Webhooks(), Policies())
 }
 
 // lag is how long a service of this kind may go on with the old key.
@@ -123,5 +134,11 @@ const (
 // to go back to.
 func (s Setting) fits(sc Script) bool {
 	blind := sc.BrittleFirst && len(s.Receivers) > 0 && s.Receivers[0] == Unseen // nobody sees that it does not take the new one
+	if sc.BrittleFirst && s.NoHealth {                                           // nobody sees that it does not work with the new one
+		return false
+	}
+	if sc.Scheduled && !s.ByItself || s.Hurried && sc.Table != rotation.Emergency {
+		return false
+	}
 	return !((s.Traits.KillsOld || s.Signing == AtOnce) && sc.Table == rotation.RollBack) && !blind
 }

@@ -24,10 +24,30 @@ import (
 func (w *World) state(p *process, label string) (uint64, string) {
 	h := fnv.New64a()
 	names := naming{}
+	w.digest(h, p, names)
+	if w.twin != nil {
+		w.twin.digest(h, p.twin, naming{})
+		w.journal.digest(h, groupEntries+group, naming{})
+	}
+	words := strings.Fields(label)
+	for i, word := range words {
+		parts := strings.Split(word, "+")
+		for j, part := range parts {
+			if keyID.MatchString(part) {
+				parts[j] = names.of(part)
+			}
+		}
+		words[i] = strings.Join(parts, "+")
+	}
+	return h.Sum64(), strings.Join(words, " ")
+}
+
+// digest writes what the world of one credential is in.
+func (w *World) digest(h io.Writer, p *process, names naming) {
 	var others []string // alike, whatever they are called
 	for _, q := range w.processes {
 		if q.journal != w.journal || q == p {
-			q.journal.digest(h, names)
+			q.journal.digest(h, w.name, names)
 		}
 		if q != p && !q.dead { // what the dead left behind is pending
 			others = append(others, fmt.Sprint(ago(q.wake)))
@@ -58,17 +78,6 @@ func (w *World) state(p *process, label string) (uint64, string) {
 			fmt.Fprintf(h, "|!%s", names.of(m.key.ID))
 		}
 	}
-	words := strings.Fields(label)
-	for i, word := range words {
-		parts := strings.Split(word, "+")
-		for j, part := range parts {
-			if keyID.MatchString(part) {
-				parts[j] = names.of(part)
-			}
-		}
-		words[i] = strings.Join(parts, "+")
-	}
-	return h.Sum64(), strings.Join(words, " ")
 }
 
 // idOf is the id of a stored key. Of a webhook the engine may know none.
@@ -138,18 +147,21 @@ func ago(t time.Time) int {
 	}
 }
 
-// digest writes the record of the credential, as far as it decides anything.
-func (b *book) digest(h io.Writer, names naming) {
-	e := b.entries[credential]
-	if b.digested != e.Revision || b.template == "" {
-		b.template, b.times, b.names, b.digested = normal(e)
+// digest writes the record of a credential, as far as it decides anything.
+func (b *book) digest(h io.Writer, name string, names naming) {
+	e := b.entries[name]
+	d := b.digests[name]
+	if d == nil || d.revision != e.Revision || d.template == "" {
+		d = &digested{}
+		d.template, d.times, d.names, d.revision = normal(e)
+		b.digests[name] = d
 	}
-	maps.Copy(names, b.names)
-	offsets := make([]byte, len(b.times))
-	for i, t := range b.times {
+	maps.Copy(names, d.names)
+	offsets := make([]byte, len(d.times))
+	for i, t := range d.times {
 		offsets[i] = byte(ago(t))
 	}
-	io.WriteString(h, b.template)
+	io.WriteString(h, d.template)
 	_, _ = h.Write(offsets)
 }
 
@@ -159,7 +171,7 @@ var passedOver = map[string]bool{
 	"epoch": true, "store_epoch": true, "actor": true, "name_suffix": true, "cause": true, "problem": true, "look": true, "text": true,
 	"evidence": true, "error": true, "failures": true, "needs": true, "n": true, "asked": true, "last_serial": true, "before": true,
 	"generation": true, "Generation": true, "last_generation": true, "began_at": true, "opened_at": true, "deployed_at": true,
-	"observed_at": true, "verified_at": true, "roll_back_at": true, "back_takes": true, "confirmed": true, "moves": true, "proof": true,
+	"observed_at": true, "verified_at": true, "roll_back_at": true, "back_takes": true, "confirmed": true, "moves": true, "moved": true, "proof": true,
 }
 
 // serials are the fields that name keys by number.
@@ -257,7 +269,7 @@ func (d *digester) string(text string) {
 			d.times = append(d.times, t)
 			return
 		}
-	case strings.HasPrefix(text, credential):
+	case strings.HasPrefix(text, credential), strings.HasPrefix(text, second):
 		return // a key's name: it ends in random letters
 	case keyID.MatchString(text):
 		text = d.names.of(text)

@@ -36,7 +36,7 @@ func cloneVersions(v rotation.Versions) rotation.Versions {
 func (s *vault) load(name string) rotation.Versions {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if name != credential {
+	if name != s.w.name {
 		return rotation.Versions{}
 	}
 	return cloneVersions(s.doc)
@@ -45,7 +45,7 @@ func (s *vault) load(name string) rotation.Versions {
 func (s *vault) save(p *process, begun time.Time, name string, v rotation.Versions) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if name != credential {
+	if name != s.w.name {
 		s.w.oracle.broken("law 10", "a write to %q, which nobody asked for", name)
 	}
 	if v.Revision != s.doc.Revision {
@@ -89,13 +89,21 @@ type book struct {
 	entries map[string]rotation.Entry // guarded by w.mu, like all that follows
 	history []rotation.Entry          // of the credential
 
-	template string // of the credential's record, for the hash of a state
-	names    naming
-	times    []time.Time
-	digested int64
+	records map[string]*parsed   // what the oracle reads of them
+	digests map[string]*digested // of each credential's record, for the hash of a state
 }
 
-func newBook(w *World) *book { return &book{w: w, entries: map[string]rotation.Entry{}} }
+// digested is a record as far as it decides anything.
+type digested struct {
+	template string
+	names    naming
+	times    []time.Time
+	revision int64
+}
+
+func newBook(w *World) *book {
+	return &book{w: w, entries: map[string]rotation.Entry{}, digests: map[string]*digested{}, records: map[string]*parsed{}}
+}
 
 func cloneEntry(e rotation.Entry) rotation.Entry {
 	e.Data = bytes.Clone(e.Data)
@@ -120,9 +128,11 @@ func (b *book) save(p *process, e rotation.Entry) error {
 	e.Revision++
 	e.SavedAt = time.Now().Add(b.skew).UTC().Round(0)
 	b.entries[e.Credential] = e
-	if e.Credential == credential {
-		b.history = append(b.history, e)
-		b.w.oracle.journaled(p, old, e)
+	if e.Credential == p.w.name {
+		if p.w == b.w {
+			b.history = append(b.history, e)
+		}
+		p.w.oracle.journaled(p, old, e)
 	}
 	return nil
 }
@@ -149,11 +159,13 @@ type trail struct {
 func (t *trail) deliver(e rotation.Event) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
-	t.w.oracle.value("an event", e)
-	t.w.oracle.over(e)
+	w := t.w.of(e.Credential)
+	w.oracle.value("an event", e)
+	w.oracle.over(e)
 	if !t.ids[e.ID] {
 		t.ids[e.ID] = true
 		t.events = append(t.events, e)
+		w.oracle.announced(e)
 	}
 	return nil
 }

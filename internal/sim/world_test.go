@@ -12,14 +12,19 @@ import (
 	"github.com/handover-go/handover/rotation"
 )
 
-// credential is the name of the one credential of a world.
-const credential = "payment-gateway-api"
+// credential is the name of the credential, and second of the other one where there are two.
+const (
+	credential = "payment-gateway-api"
+	second     = "mail-relay-api"
+)
 
 // World is everything that a rotation touches, in one synctest bubble, and what is planned to go wrong with it.
 type World struct {
+	*common
+	name     string // of the credential
+	mark     string // ends the labels of its calls, where there are two credentials
+	twin     *World // the other credential
 	setting  Setting
-	schedule Schedule
-	hashing  bool
 	provider *provider
 	hooks    *hooks // of a webhook secret
 	vault    *vault
@@ -27,38 +32,46 @@ type World struct {
 	trail    *trail
 	services []*service
 	oracle   *oracle
-	began    time.Time
 	seeded   *minted
 	stranger *minted // a key at the provider that is nobody's business here
 
-	mu           sync.Mutex
-	processes    []*process     // guarded by mu, like all that follows
-	counts       map[string]int // calls of each label
-	met          int            // faults that were met
-	troubled     time.Time      // when the last fault was met
-	pending      int            // late effects under way
-	trace        []line
-	steps        []Step
-	over         bool
-	ended        bool // the script is through
-	end          chan struct{}
-	said         int      // what methods returned
-	revokeFirst  bool     // an incident asked for it
-	emergency    bool     // one was reported
-	reporter     *process // by this one last
-	asked        map[string]time.Time
-	prefers      rotation.Verb        // what a person answers where there is a choice
-	last         rotation.Status      // at the end
-	stands       rotation.Status      // as last seen
-	down         map[string]time.Time // systems that answer nothing until then
-	refusing     time.Time            // the verifier refuses everything until then
-	outage, lied bool                 // something was down, or said yes and did nothing
-	answered     bool                 // a person did
-	meddledAt    time.Time
-	meddled      bool              // somebody changed the world from outside
-	atOnce       bool              // no overlap was possible
-	twoJournals  bool              // whoever starts now has one of its own
-	names        map[string]string // short names of keys, for labels
+	processes   []*process // guarded by mu, like all that follows
+	pending     int        // late effects under way
+	ended       bool       // the script is through
+	end         chan struct{}
+	said        int      // what methods returned
+	revokeFirst bool     // an incident asked for it
+	emergency   bool     // one was reported
+	reporter    *process // by this one last
+	asked       map[string]time.Time
+	prefers     rotation.Verb   // what a person answers where there is a choice
+	last        rotation.Status // at the end
+	stands      rotation.Status // as last seen
+	refusing    time.Time       // the verifier refuses everything until then
+	lied        bool            // something said yes and did nothing
+	answered    bool            // a person did
+	meddledAt   time.Time
+	meddled     bool // somebody changed the world from outside
+	scheduled   bool // nobody asks for the rotation
+	atOnce      bool // no overlap was possible
+	twoJournals bool // whoever starts now has one of its own
+}
+
+// common is what the worlds of two credentials share: one run, one plan, and one clock.
+type common struct {
+	schedule Schedule
+	hashing  bool
+	began    time.Time
+
+	mu       sync.Mutex
+	counts   map[string]int // guarded by mu, like all that follows: calls of each label
+	met      int            // faults that were met
+	troubled time.Time      // when the last fault was met
+	trace    []line
+	steps    []Step
+	over     bool
+	down     map[string]time.Time // systems that answer nothing until then
+	outage   bool                 // something was down
 }
 
 // Step is one call of a run, and the state of the world in which it was made.
@@ -79,12 +92,27 @@ type line struct {
 
 // newWorld makes a world in which the first key is in use.
 func newWorld(s Setting, plan Schedule) *World {
-	w := &World{setting: s, schedule: plan, counts: map[string]int{}, began: time.Now(), names: map[string]string{}, end: make(chan struct{}), asked: map[string]time.Time{}, down: map[string]time.Time{}, prefers: rotation.VerbReassert}
+	c := &common{schedule: plan, counts: map[string]int{}, began: time.Now(), down: map[string]time.Time{}}
+	w := makeWorld(s, c, nil)
+	if s.Twin != nil {
+		w.twin = makeWorld(*s.Twin, c, w)
+	}
+	return w
+}
+
+// makeWorld makes the world of one credential, beside that of another one if there is one.
+func makeWorld(s Setting, c *common, first *World) *World {
+	w := &World{common: c, name: credential, setting: s, end: make(chan struct{}), asked: map[string]time.Time{}, prefers: rotation.VerbReassert}
 	w.oracle = newOracle(w)
 	w.provider = &provider{w: w}
 	w.vault = &vault{w: w}
-	w.journal = newBook(w)
-	w.trail = &trail{w: w, ids: map[string]bool{}}
+	if first == nil {
+		w.journal = newBook(w)
+		w.trail = &trail{w: w, ids: map[string]bool{}}
+	} else {
+		w.name, w.mark, w.twin = second, " b", first
+		w.journal, w.trail = first.journal, first.trail
+	}
 	if s.Signing != "" {
 		w.hooks = &hooks{w: w}
 	}
@@ -101,11 +129,14 @@ func newWorld(s Setting, plan Schedule) *World {
 	}
 	for i, kind := range s.Services {
 		c := newService(w, i, kind)
+		if kind == Shared && first != nil {
+			c.with(first)
+		}
 		c.brittle = s.Brittle && i == len(s.Services)-1 || s.BrittleFirst && i == 0
 		w.services = append(w.services, c)
 		c.seed(w.seeded.answer())
 		if c.brittle {
-			w.in(repaired, func() { c.brittle = false }) // somebody mends it, long after the roll-back
+			w.in(w.repaired(), func() { c.brittle = false }) // somebody mends it, long after the roll-back
 		}
 		if kind == Job {
 			w.mu.Lock()
@@ -120,7 +151,12 @@ func newWorld(s Setting, plan Schedule) *World {
 }
 
 // repaired is when a service that breaks with a new key is mended.
-const repaired = 15 * time.Minute
+func (w *World) repaired() time.Duration {
+	if w.setting.Hours != nil {
+		return 8 * time.Hour // the window comes after six
+	}
+	return 15 * time.Minute
+}
 
 // stray uses the first key now and then. The caller holds the lock.
 func (w *World) stray() {
@@ -203,7 +239,7 @@ func (w *World) listen() {
 		}
 		h.receivers = append(h.receivers, r)
 		if r.brittle = w.setting.BrittleFirst && i == 0; r.brittle {
-			w.in(repaired, func() { r.brittle = false })
+			w.in(w.repaired(), func() { r.brittle = false })
 		}
 		if kind != Idle {
 			every := 7*time.Minute + time.Duration(i)*97*time.Second
@@ -266,7 +302,7 @@ func (w *World) note(p *process, point Point, what string) {
 
 // tell adds a line to the trace that is no call. The caller holds the lock.
 func (w *World) tell(format string, args ...any) {
-	w.trace = append(w.trace, line{time.Now(), "", fmt.Sprintf(format, args...)})
+	w.trace = append(w.trace, line{time.Now(), w.mark, fmt.Sprintf(format, args...)})
 }
 
 // after looks at the world when a call has been made.

@@ -131,16 +131,16 @@ func adoption() []mutant {
 			"a key is accepted, or refused, several times in a row: one edge of the provider may be wrong",
 			`slow/standard: verify.* rejects`,
 			[]edit{{"prepare.go", `	for range max(n, 1) {
-		err := d.verify(key)`, `	for range min(n, 1) {
-		err := d.verify(key)`}},
+		err := ask()`, `	for range min(n, 1) {
+		err := ask()`}},
 		},
 		{
 			"the first edge that accepts is the whole provider",
 			"a key is promoted when it was accepted several times in a row, and the time is over until it is known everywhere",
 			"",
 			[]edit{{"prove.go", `	case err == nil && everywhere.After(time.Now()) && !d.emergency()`, `	case false && err == nil && everywhere.After(time.Now()) && !d.emergency()`}, {"prepare.go", `	for range max(n, 1) {
-		err := d.verify(key)`, `	for range min(n, 1) {
-		err := d.verify(key)`}},
+		err := ask()`, `	for range min(n, 1) {
+		err := ask()`}},
 		},
 		{
 			"a timeout is a rejection",

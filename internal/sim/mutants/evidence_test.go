@@ -76,9 +76,9 @@ func evidence() []mutant {
 			"an event stays in the record until every sink has taken it; this takes it out before",
 			`plain/emergency: deliver`,
 			[]edit{{"outbox.go", `		if err != nil {
-				failed[id] = true`, `		if err != nil {
+				failed[id] = err`, `		if err != nil {
 				p.Owed = nil
-				failed[id] = true`}},
+				failed[id] = err`}},
 		},
 		{
 			"the end is told to nobody",
@@ -132,8 +132,8 @@ func calls() []mutant {
 			"the journal says when there is something to do; this looks again when the next rotation is due",
 			"",
 			[]edit{{"needs.go", `		sooner(latest(st.Look, now))
-	} else {`, `		sooner(dueAt(reg, st.key(st.Current)))
-	} else {`}},
+		if st.Run.Strategy`, `		sooner(dueAt(reg, st.key(st.Current)))
+		if st.Run.Strategy`}},
 		},
 		{
 			"verbs are missing",

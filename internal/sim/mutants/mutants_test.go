@@ -43,7 +43,7 @@ type edit struct {
 }
 
 func all() []mutant {
-	return slices.Concat(writing(), adoption(), takeover(), issuing(), emergencies(), records(), evidence(), calls(), webhooks())
+	return slices.Concat(writing(), adoption(), takeover(), issuing(), emergencies(), records(), evidence(), calls(), webhooks(), policies())
 }
 
 // selection is the flag: which mutants are hunted, none without it.
