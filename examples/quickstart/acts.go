@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/handover-go/handover/examples/internal/child"
 	"github.com/handover-go/handover/rotation"
 )
 
@@ -39,7 +40,7 @@ func (s *stage) standard(ctx context.Context, result *Result) error {
 		return err
 	}
 	s.mark("the rotator is started again")
-	waited := rotator.wait(ctx)
+	waited := rotator.Wait(ctx)
 	act, err := s.end(ctx, result)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func (s *stage) standard(ctx context.Context, result *Result) error {
 
 // killIn kills the rotator when the journal says that it stands in the phase, or is past it, after a moment more. It returns
 // where it stood: "" if it was too quick.
-func (s *stage) killIn(ctx context.Context, rotator *process, phase rotation.Phase, after time.Duration) (rotation.Phase, error) {
+func (s *stage) killIn(ctx context.Context, rotator *child.Process, phase rotation.Phase, after time.Duration) (rotation.Phase, error) {
 	for {
 		status, err := s.watcher.Status(ctx, gateway)
 		if err != nil {
@@ -68,16 +69,16 @@ func (s *stage) killIn(ctx context.Context, rotator *process, phase rotation.Pha
 			break
 		}
 		select {
-		case <-rotator.done:
-			return "", fmt.Errorf("the rotator ended before it could be killed: %w", rotator.wait(ctx))
+		case <-rotator.Done():
+			return "", fmt.Errorf("the rotator ended before it could be killed: %w", rotator.Wait(ctx))
 		case <-ctx.Done():
-			rotator.kill()
+			rotator.Kill()
 			return "", ctx.Err()
 		case <-time.After(3 * time.Millisecond):
 		}
 	}
 	time.Sleep(after)
-	rotator.kill()
+	rotator.Kill()
 	s.mark("SIGKILL: the rotator is gone")
 	status, err := s.watcher.Status(ctx, gateway)
 	if err != nil || status.Open == nil {
@@ -98,7 +99,7 @@ func (s *stage) rollBack(ctx context.Context, result *Result) error {
 	if err != nil {
 		return err
 	}
-	waited := rotator.wait(ctx)
+	waited := rotator.Wait(ctx)
 	act, err := s.end(ctx, result)
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (s *stage) emergency(ctx context.Context, result *Result) error {
 	if err != nil {
 		return err
 	}
-	waited := rotator.wait(ctx)
+	waited := rotator.Wait(ctx)
 	act, err := s.end(ctx, result)
 	if err != nil {
 		return err

@@ -9,12 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/handover-go/handover/consumer"
+	"github.com/handover-go/handover/examples/internal/child"
 	"github.com/handover-go/handover/rotation"
 )
 
@@ -23,7 +23,7 @@ import (
 // batch is the job that somebody wrote years ago.
 
 // refusedByProvider is the exit code of a batch job whose key was refused.
-const refusedByProvider exitError = 3
+const refusedByProvider child.Exit = 3
 
 // web reads its key once, at start-up. To use another one it has to be restarted.
 func web(ctx context.Context, w world, serial int64) error {
@@ -45,7 +45,7 @@ func web(ctx context.Context, w world, serial int64) error {
 		}
 		json.NewEncoder(rw).Encode(health)
 	})
-	return serve(ctx, mux)
+	return child.Serve(ctx, mux)
 }
 
 // api follows the secret store. It keeps the key in memory, looks for another one every few seconds, and at once when the
@@ -64,7 +64,7 @@ func api(ctx context.Context, w world) error {
 	mux := http.NewServeMux()
 	mux.Handle("POST /pay", client{name: "api", provider: w.Provider, http: live})
 	mux.Handle("/key", handle)
-	return serve(ctx, mux)
+	return child.Serve(ctx, mux)
 }
 
 // batch is one run of a job: it reads the key when it begins, works for a while, and ends.
@@ -148,25 +148,4 @@ func (c client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
-}
-
-// serve serves on a free port of this machine, says which on standard output, and ends when ctx ends, after the requests at
-// hand.
-func serve(ctx context.Context, handler http.Handler) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: handler}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	fmt.Printf("http://%s\n", listener.Addr())
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	return server.Shutdown(last)
 }

@@ -30,15 +30,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/examples/internal/child"
 	"github.com/handover-go/handover/rotation"
 )
 
 func main() {
-	if len(os.Args) > 1 {
-		if role := roles[os.Args[1]]; role != nil {
-			os.Exit(play(role, os.Args[1], os.Args[2:]))
-		}
-	}
+	child.Play(roles)
 	asJSON := flag.Bool("json", false, "print one JSON object and nothing else")
 	seed := flag.Uint64("seed", 0, "repeat the choices of a run; 0: new ones")
 	flag.Parse()
@@ -88,25 +85,24 @@ func run(ctx context.Context, seed uint64, story io.Writer) (Result, error) {
 }
 
 // roles are what a child process of this program can be.
-var roles = map[string]func(ctx context.Context, w world, args *flag.FlagSet, argv []string) error{
-	"web": func(ctx context.Context, w world, args *flag.FlagSet, argv []string) error {
+var roles = map[string]child.Role{
+	"web": inWorld(func(ctx context.Context, w world, argv []string) error {
+		args := flag.NewFlagSet("web", flag.ExitOnError)
 		serial := args.Int64("serial", 0, "of the key to use; 0: the current one")
 		args.Parse(argv)
 		return web(ctx, w, *serial)
-	},
-	"api": func(ctx context.Context, w world, _ *flag.FlagSet, _ []string) error {
-		return api(ctx, w)
-	},
-	"batch": func(ctx context.Context, w world, _ *flag.FlagSet, _ []string) error {
-		return batch(ctx, w)
-	},
-	"rotate": func(ctx context.Context, w world, args *flag.FlagSet, argv []string) error {
+	}),
+	"api":   inWorld(func(ctx context.Context, w world, _ []string) error { return api(ctx, w) }),
+	"batch": inWorld(func(ctx context.Context, w world, _ []string) error { return batch(ctx, w) }),
+	"rotate": inWorld(func(ctx context.Context, w world, argv []string) error {
+		args := flag.NewFlagSet("rotate", flag.ExitOnError)
 		trigger := args.String("trigger", "", "the same trigger never begins a second rotation")
 		reason := args.String("reason", "", "why")
 		args.Parse(argv)
 		return rotate(ctx, w, *trigger, *reason)
-	},
-	"emergency": func(ctx context.Context, w world, args *flag.FlagSet, argv []string) error {
+	}),
+	"emergency": inWorld(func(ctx context.Context, w world, argv []string) error {
+		args := flag.NewFlagSet("emergency", flag.ExitOnError)
 		reference := args.String("reference", "", "of the incident")
 		reason := args.String("reason", "", "what leaked, and where")
 		confirmed := args.String("confirmed", "", "when that was confirmed, RFC 3339")
@@ -118,18 +114,16 @@ var roles = map[string]func(ctx context.Context, w world, args *flag.FlagSet, ar
 		return emergency(ctx, w, rotation.Incident{
 			Reference: *reference, Credentials: []string{gateway}, Reason: *reason, ConfirmedAt: at,
 		})
-	},
+	}),
 }
 
-// play plays a role, as a child process, and returns its exit code.
-func play(role func(context.Context, world, *flag.FlagSet, []string) error, name string, argv []string) int {
-	ctx := whileParentLives()
-	w, err := worldOfChild()
-	if err == nil {
-		err = role(ctx, w, flag.NewFlagSet(name, flag.ExitOnError), argv)
+// inWorld gives a role the world that the parent handed over.
+func inWorld(role func(ctx context.Context, w world, argv []string) error) child.Role {
+	return func(ctx context.Context, argv []string) error {
+		w, err := worldOfChild()
+		if err != nil {
+			return err
+		}
+		return role(ctx, w, argv)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	return exitCodeOf(err)
 }

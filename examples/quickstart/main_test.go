@@ -12,15 +12,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/examples/internal/child"
 )
 
 // TestMain lets the test program play the roles, as the program itself does.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		if role := roles[os.Args[1]]; role != nil {
-			os.Exit(play(role, os.Args[1], os.Args[2:]))
-		}
-	}
+	child.Play(roles)
 	os.Exit(m.Run())
 }
 

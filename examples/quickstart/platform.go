@@ -8,9 +8,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/handover-go/handover/examples/internal/child"
 )
 
 // platform is what runs the services: in your company Kubernetes, systemd or a scheduler. It outlives the rotator, as they
@@ -109,17 +112,17 @@ func (p *platform) forget(failed *rollout) {
 func (p *platform) restartWeb(serial int64) error {
 	p.rolling.Lock()
 	defer p.rolling.Unlock()
-	child, base, err := p.startServer("web", "-serial", fmt.Sprint(serial))
+	web, base, err := p.startServer("web", "-serial", fmt.Sprint(serial))
 	if err != nil {
 		return err
 	}
 	if err := healthy(base + "/health"); err != nil {
-		child.kill()
+		web.Kill()
 		return err
 	}
-	next, err := newInstance(base, child.stop)
+	next, err := newInstance(base, func() { web.Stop() })
 	if err != nil {
-		child.kill()
+		web.Kill()
 		return err
 	}
 	p.front.handOver(next)
@@ -134,17 +137,20 @@ func (p *platform) close() {
 }
 
 // startServer starts a child that serves HTTP and says where on its first line.
-func (p *platform) startServer(role string, args ...string) (child *process, base string, err error) {
-	child, err = start(p.world, p.env, role, args...)
+func (p *platform) startServer(role string, args ...string) (server *child.Process, base string, err error) {
+	server, err = p.start(role, args...)
 	if err != nil {
 		return nil, "", err
 	}
-	base, err = child.line()
-	if err != nil {
-		<-child.done
-		return nil, "", fmt.Errorf("%s did not start: %w\n%s", role, child.err, child.log)
+	if base, err = server.Line(); err != nil {
+		return nil, "", fmt.Errorf("%s did not start: %w", role, err)
 	}
-	return child, base, nil
+	return server, base, nil
+}
+
+// start starts a child that may read the secret store.
+func (p *platform) start(role string, args ...string) (*child.Process, error) {
+	return child.Start(append(slices.Clone(p.env), p.world.environment()), role, args...)
 }
 
 // healthy asks a health page until it says yes.
@@ -169,15 +175,15 @@ func healthy(url string) error {
 func (p *platform) runJobs(ctx context.Context, t *traffic) {
 	for ctx.Err() == nil {
 		p.setLastRun(jobRun{Began: time.Now()})
-		job, err := start(p.world, p.env, "batch")
+		job, err := p.start("batch")
 		if err != nil {
 			t.lose("batch", err)
 			return
 		}
-		<-job.done
+		<-job.Done()
 		t.jobEnded(job)
 		p.mu.Lock()
-		p.lastRun.Ended, p.lastRun.Failed = time.Now(), job.exitCode() != 0
+		p.lastRun.Ended, p.lastRun.Failed = time.Now(), job.ExitCode() != 0
 		p.mu.Unlock()
 		sleep(ctx, 150*time.Millisecond)
 	}

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/handover-go/handover/examples/internal/child"
 	"github.com/handover-go/handover/examples/quickstart/keyservice"
 	"github.com/handover-go/handover/issuer"
 	"github.com/handover-go/handover/rotation"
@@ -39,7 +39,7 @@ type stage struct {
 
 	db      *sql.DB
 	servers []*http.Server
-	api     *process
+	api     *child.Process
 	stop    context.CancelFunc // of the customers and the jobs
 	crowd   sync.WaitGroup     // the customers and the jobs
 }
@@ -141,20 +141,17 @@ func (s *stage) startCrowd(seed uint64) {
 
 // listen serves a handler on a free port of this machine.
 func (s *stage) listen(handler http.Handler) (base string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	server, base, err := child.Listen(handler)
+	if err == nil {
+		s.servers = append(s.servers, server)
 	}
-	server := &http.Server{Handler: handler}
-	s.servers = append(s.servers, server)
-	go server.Serve(listener) // until close
-	return "http://" + listener.Addr().String(), nil
+	return base, err
 }
 
 // startRotator starts a rotator process. It alone gets the administrator's token.
-func (s *stage) startRotator(role string, args ...string) (*process, error) {
+func (s *stage) startRotator(role string, args ...string) (*child.Process, error) {
 	env := []string{storeKeyVar + "=" + s.storeKey.Reveal(), adminVar + "=" + s.admin.Reveal()}
-	return start(s.world, env, role, args...)
+	return child.Start(append(env, s.world.environment()), role, args...)
 }
 
 // current is the id of the key that the store has as current, and how many keys it has in all.
@@ -177,7 +174,7 @@ func (s *stage) close() {
 		s.platform.close()
 	}
 	if s.api != nil {
-		s.api.stop()
+		s.api.Stop()
 	}
 	if s.db != nil {
 		s.db.Close()

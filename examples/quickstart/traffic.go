@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/handover-go/handover/examples/internal/child"
 )
 
 // traffic is what the customers do: it never stops, and it notices everything.
@@ -55,9 +57,9 @@ func (t *traffic) pay(url string) error {
 }
 
 // jobEnded takes the result of a run of the batch job.
-func (t *traffic) jobEnded(job *process) {
-	if code := job.exitCode(); code != 0 && code != int(refusedByProvider) {
-		t.lose("batch", fmt.Errorf("exit %d: %s", code, job.log))
+func (t *traffic) jobEnded(job *child.Process) {
+	if code := job.ExitCode(); code != 0 && code != int(refusedByProvider) {
+		t.lose("batch", fmt.Errorf("exit %d: %s", code, job.Log()))
 	}
 }
 
