@@ -58,7 +58,7 @@ func (p postgresSchema) table() string                   { return p.qualifier + 
 func (p postgresSchema) golden() string                  { return "schema-v1-postgres.sql" }
 
 // newSchema returns a function that makes schemas in a database of a server of its own.
-func newSchema(t *testing.T, parameters string) func(testing.TB) place {
+func newSchema(t testing.TB, parameters string) func(testing.TB) place {
 	dsn := pgtest.Start(t).DSN("postgres") + parameters
 	admin := openDB(t, "pgx", dsn)
 	var schemas atomic.Int64
