@@ -50,6 +50,9 @@
 // [github.com/handover-go/handover/consumer], [github.com/handover-go/handover/verify] and
 // [github.com/handover-go/handover/journal].
 //
+// Whoever operates it shows where everything stands with [github.com/handover-go/handover/statuspage], keeps what was done with
+// [github.com/handover-go/handover/audit], and has people told with [github.com/handover-go/handover/notify].
+//
 // Whoever writes a part of their own implements an interface of rotation, one or two methods each, and lets the suites of
 // [github.com/handover-go/handover/rotation/rotationtest] judge it. The fakes in there serve unit tests.
 //
