@@ -73,7 +73,7 @@ func TestSlack(t *testing.T) {
 	c := newChat(t)
 	require.NoError(t, c.slack().Deliver(t.Context(), event()))
 	assert.Equal(t, []string{`payments.api: in trouble, checkout
-payments.api: checkout: soak: old-key-in-use: last used at 11:58
+What happened: payments.api: checkout: soak: old-key-in-use: last used at 11:58
 
 What to do: find out who uses it
 

@@ -17,8 +17,8 @@ type Text struct{ subject, body *template.Template }
 
 const (
 	defaultSubject = `{{.Headline}}`
-	defaultBody    = `{{.Happened}}
-{{with .Evidence}}{{if lacks $.Happened .}}
+	defaultBody    = `{{with .Happened}}What happened: {{.}}
+{{end}}{{with .Evidence}}{{if lacks $.Happened .}}
 Seen: {{.}}
 {{end}}{{end}}{{with .Action}}
 What to do: {{.}}

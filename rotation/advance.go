@@ -70,6 +70,7 @@ func (r *Rotator) advance(ctx context.Context, name string, cmd *command) (Statu
 		return Status{Credential: name, Next: time.Now().Add(r.cfg.CallTimeout)}, err
 	}
 	if d == nil {
+		r.lookAgain(name, 0) // whoever drives writes when it is due by a policy that may be another one
 		if !cmd.done(st) {
 			return r.sooner(st.status(reg)), busy(name, st.Lease)
 		}
@@ -155,6 +156,7 @@ func (d *drive) ejected(cmd *command) error {
 		return err
 	}
 	d.st = st
+	d.r.lookAgain(d.reg.Name, 0)
 	if !cmd.done(st) {
 		return busy(d.reg.Name, st.Lease)
 	}

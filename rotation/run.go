@@ -138,7 +138,10 @@ func (r *Rotator) correct(ctx context.Context, reg *registration, e Entry, st *s
 	case e.Revision == 0:
 	case e.Due.IsZero() || wake.Before(e.Due.Add(-rounded)) || !over.After(now):
 		d := &drive{r: r, ctx: ctx, reg: reg, st: st, revision: e.Revision, began: now}
-		if err := d.write(wake); err != nil && !errors.Is(err, errLost) { // or somebody else has something to do
+		err := d.write(wake)
+		if errors.Is(err, errLost) { // somebody else has something to do, and may write another time
+			r.lookAgain(reg.Name, 0)
+		} else if err != nil {
 			r.pause(reg.Name, now.Add(r.cfg.Lease))
 		}
 	case !e.Due.After(now):

@@ -243,7 +243,7 @@ func decode(e Entry) (*state, error) {
 	if err := read(e, st); err != nil {
 		return nil, err
 	}
-	if slices.Contains(st.Keys, nil) || st.Run != nil && !st.Run.sound(st) {
+	if st.Schema < 1 || st.Schema > schema || slices.Contains(st.Keys, nil) || st.Run != nil && !st.Run.sound(st) {
 		return nil, unreadable(e, "it is not one of this library")
 	}
 	return st, nil

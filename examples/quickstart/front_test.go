@@ -24,6 +24,7 @@ func TestARestartLosesNoRequest(t *testing.T) {
 		// Close, after CloseClientConnections, is as rude as a process that is gone: what is still on its way fails.
 		i, err := newInstance(server.URL, func() { server.CloseClientConnections(); server.Close() })
 		require.NoError(t, err)
+		i.proxy.Transport = &http.Transport{} // Close ends what is idle in the default one, whoever is about to use it
 		return i
 	}
 	f.handOver(next())
@@ -34,13 +35,15 @@ func TestARestartLosesNoRequest(t *testing.T) {
 	var customers sync.WaitGroup
 	for range 4 {
 		customers.Go(func() {
+			customer := http.Client{Transport: &http.Transport{}}
+			defer customer.CloseIdleConnections()
 			for {
 				select {
 				case <-enough:
 					return
 				default:
 				}
-				resp, err := http.Get(entrance.URL)
+				resp, err := customer.Get(entrance.URL)
 				if assert.NoError(t, err) {
 					resp.Body.Close()
 					assert.Equal(t, http.StatusOK, resp.StatusCode)
@@ -59,7 +62,7 @@ func TestARestartLosesNoRequest(t *testing.T) {
 	customers.Wait()
 	f.handOver(nil)
 
-	resp, err := http.Get(entrance.URL)
+	resp, err := customer.Get(entrance.URL)
 	require.NoError(t, err)
 	resp.Body.Close()
 	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, "nobody is behind it any more")

@@ -119,10 +119,7 @@ func begins(old, now record, t rotation.Traits) string {
 	if run == nil || run.Strategy != rotation.Standard || run.NoOverlap || run.AnyTime != "" {
 		return ""
 	}
-	before := old.Run
-	if before == nil || before.ID != run.ID || before.Strategy != run.Strategy {
-		before = nil
-	}
+	before := old.Run // of whatever run: what consumers were told lasts
 	was := map[int64]int{}
 	for i, k := range old.Keys {
 		was[k.Key.Serial] = i

@@ -50,8 +50,8 @@ func URLProblem(field, raw string) error {
 	if raw == "" {
 		return Problem(field + " is required")
 	}
-	u, err := url.Parse(raw) // its error quotes the URL
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	u := parse(raw)
+	if u == nil || (u.Scheme != "http" && u.Scheme != "https") {
 		return Problem(field + " is not an absolute http or https URL")
 	}
 	return nil
@@ -59,12 +59,25 @@ func URLProblem(field, raw string) error {
 
 // Redact returns the scheme, host and path of raw, without user information, query and fragment.
 func Redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
+	u := parse(raw)
+	if u == nil {
 		return "(not a URL)"
 	}
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	return shown.String()
+	return u.String()
+}
+
+// parse returns the scheme, host and path of raw; nil if it is no address, or if what it would be shown as is none: a host can
+// have bytes that parse once and, written out, not again.
+func parse(raw string) *url.URL {
+	u, err := url.Parse(raw) // its error quotes the URL
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	shown := &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
+	if _, err := url.Parse(shown.String()); err != nil {
+		return nil
+	}
+	return shown
 }
 
 // Reason says why a request got no complete answer, and which errors of package context it matches. It never uses the text
