@@ -4,6 +4,7 @@
 package rotation_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -35,6 +36,35 @@ func TestAPolicyThatChanged(t *testing.T) {
 			w := newWorld(t, 1)
 			w.cfg.Check, w.cfg.Lease = -1, time.Hour
 			w.runs(w.rotator(), 10*24*time.Hour)
+			w.cred.Risk = rotation.HighRisk
+			w.runs(w.rotator(), 25*24*time.Hour)
+			require.False(t, w.current().Secret.Equal(w.seeded.Secret), "the key is 35 days old, and may be 30:\n%s", w.status())
+		})
+	})
+	t.Run("to sooner, while another process drives", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.cfg.Check, w.cfg.Lease = -1, time.Hour
+			w.provider.Inject(rotationtest.Fault{Op: "Issue", Call: 1, Delay: 5 * time.Second})
+			before := w.rotator()
+			go func() { _, _ = before.Rotate(t.Context(), name, rotation.Trigger{}) }()
+			time.Sleep(time.Second)
+			w.cred.Risk = rotation.HighRisk
+			now := w.rotator()
+			_, err := now.Sweep(t.Context())
+			require.NoError(t, err)
+			w.within(before, 7*24*time.Hour)
+			second := w.current()
+			w.runs(now, 40*24*time.Hour)
+			require.False(t, w.current().Secret.Equal(second.Secret), "the key is older than 30 days:\n%s", w.status())
+		})
+	})
+	t.Run("to sooner, and another process writes at the same time", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.cfg.Check, w.cfg.Lease = -1, time.Hour
+			w.runs(w.rotator(), 10*24*time.Hour)
+			w.cfg.Journal = &contestedJournal{Journal: w.journal}
 			w.cred.Risk = rotation.HighRisk
 			w.runs(w.rotator(), 25*24*time.Hour)
 			require.False(t, w.current().Secret.Equal(w.seeded.Secret), "the key is 35 days old, and may be 30:\n%s", w.status())
@@ -110,4 +140,24 @@ func TestWhatOthersSeeIsLeftToThem(t *testing.T) {
 		<-done
 		require.Less(t, time.Since(w.status().CheckedAt), 25*time.Hour)
 	})
+}
+
+// contestedJournal has somebody else write the entry just before the first write to it.
+type contestedJournal struct {
+	*rotationtest.Journal
+	lost bool
+}
+
+func (j *contestedJournal) Save(ctx context.Context, e rotation.Entry) error {
+	if e.Credential == name && !j.lost {
+		j.lost = true
+		other, err := j.Load(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := j.Journal.Save(ctx, other); err != nil {
+			return err
+		}
+	}
+	return j.Journal.Save(ctx, e)
 }

@@ -37,6 +37,8 @@ func TestARestartLosesNoRequest(t *testing.T) {
 		customers.Go(func() {
 			customer := http.Client{Transport: &http.Transport{}}
 			defer customer.CloseIdleConnections()
+			customer := http.Client{Transport: &http.Transport{}}
+			defer customer.CloseIdleConnections()
 			for {
 				select {
 				case <-enough:
