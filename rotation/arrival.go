@@ -216,7 +216,12 @@ func (d *drive) arrive(in Incident) {
 		return k == nil || !k.compromised()
 	})
 	for _, a := range run.Attempts {
-		if k := st.key(a.Serial); a.Fate == fateOpen && k != nil && k.compromised() { // a chosen value, on its way
+		k := st.key(a.Serial)
+		switch {
+		case a.Fate != fateOpen || k == nil || !k.compromised():
+		case a.unhanded():
+			a.Fate, k.DeadAt, k.Proof = fateCondemned, time.Now(), "never handed to the provider"
+		default: // a chosen value, on its way
 			a.Fate, k.Lands = fateCondemned, latest(a.SettleAt, st.Settle)
 		}
 	}

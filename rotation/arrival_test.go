@@ -179,13 +179,27 @@ func TestArrivalKeepsTheOpenTry(t *testing.T) {
 // A chosen value whose setting is not certain is a known key, and is condemned at once.
 func TestArrivalCondemnsAChosenValue(t *testing.T) {
 	st := standing(Standard, PhaseProve)
-	st.Run.Attempts[0].Fate, st.Run.Attempts[0].Chosen = fateOpen, true
+	st.Run.Attempts[0].Fate, st.Run.Attempts[0].Chosen, st.Run.Attempts[0].Handed = fateOpen, true, true
 	st.key(oldSerial).accuse("INC-1")
 	st.key(newSerial).accuse("INC-1")
 	st.Run.Attempts[0].SettleAt = noon
 	driving(st).arrive(Incident{Reference: "INC-1", ConfirmedAt: noon})
 	require.Equal(t, fateCondemned, st.Run.Attempts[0].Fate)
+	require.True(t, st.key(newSerial).DeadAt.IsZero())
 	require.Equal(t, noon, st.key(newSerial).Lands, "its death is not believed before")
+}
+
+// One that the provider was never given is no key: there is nothing to end, and no call to wait for.
+func TestArrivalForgetsAValueThatWasNeverHandedOver(t *testing.T) {
+	st := standing(Standard, PhaseIssue)
+	st.Run.Attempts[0].Fate, st.Run.Attempts[0].Chosen = fateOpen, true
+	st.key(oldSerial).accuse("INC-1")
+	st.key(newSerial).accuse("INC-1")
+	driving(st).arrive(Incident{Reference: "INC-1", ConfirmedAt: noon})
+	require.Equal(t, fateCondemned, st.Run.Attempts[0].Fate)
+	require.False(t, st.key(newSerial).DeadAt.IsZero())
+	require.True(t, st.key(newSerial).Lands.IsZero())
+	require.NotContains(t, st.roles(), int64(newSerial), "its value leaves the store")
 }
 
 func TestSuccessorOf(t *testing.T) {

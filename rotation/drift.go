@@ -291,6 +291,10 @@ func (d *drive) missingValues() error {
 		if !k.Stored || !d.value(k.Key.Serial).IsZero() {
 			continue
 		}
+		if a := d.st.Run.tryOf(k.Key.Serial); a != nil && a.unhanded() {
+			d.chooseAgain(a)
+			continue
+		}
 		k.Stored, k.Lost = false, true
 		if !k.DeadAt.IsZero() {
 			continue

@@ -76,12 +76,8 @@ func (a *attempt) accused() bool { return a.Fate == fateOpen && a.Incident != ""
 // settleChosen asks the provider whether it has the value that was chosen here.
 func (d *drive) settleChosen(a *attempt) error {
 	v := d.value(a.Serial)
-	if v.IsZero() && !a.Handed && d.reg.webhook { // it never left the process that chose it
-		d.st.Run.absent(a)
-		d.st.drop(a.Serial)
-		if d.st.Run.Target == a.Serial {
-			d.st.Run.Target = 0
-		}
+	if v.IsZero() && a.unhanded() {
+		d.chooseAgain(a)
 		return nil
 	}
 	if v.IsZero() {
@@ -94,6 +90,9 @@ func (d *drive) settleChosen(a *attempt) error {
 	err := d.proof(v, d.reg.Policy.Proofs)
 	switch {
 	case err == nil:
+		if err := d.identify(a, &v); err != nil {
+			return err
+		}
 		d.stored(a, v)
 		return nil
 	case !errors.Is(err, ErrRejected):
@@ -103,6 +102,38 @@ func (d *drive) settleChosen(a *attempt) error {
 	}
 	a.SettleAt = time.Now().Add(d.r.settle(d.reg))
 	return nil // certainly not there: the same value again
+}
+
+// identify finds the id of a chosen key that the provider names, and of which the answer was lost.
+func (d *drive) identify(a *attempt, key *Key) error {
+	if key.ID != "" {
+		return nil
+	}
+	keys, listed, err := d.list()
+	if err != nil || !listed {
+		return err
+	}
+	if i := slices.IndexFunc(keys, func(k KeyInfo) bool { return k.Key.Name == a.Name }); i >= 0 {
+		key.ID = keys[i].Key.ID
+		return nil
+	}
+	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
+		return d.lost(Need{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells the id of what it made"})
+	}
+	return nil // it has none
+}
+
+// unhanded reports whether the attempt has a value that was chosen here and that the provider cannot know: it is no key, whoever
+// has seen it.
+func (a *attempt) unhanded() bool { return a.Fate == fateOpen && a.Chosen && !a.Handed }
+
+// chooseAgain forgets a value that the store has not, and that nobody else ever had.
+func (d *drive) chooseAgain(a *attempt) {
+	a.Chosen, a.Fate = false, fateRefused
+	d.st.drop(a.Serial)
+	if d.st.Run.Target == a.Serial {
+		d.st.Run.Target = 0
+	}
 }
 
 func (d *drive) ambiguous(a *attempt, why string) error {

@@ -376,6 +376,17 @@ func (st *state) trying(serial int64) bool {
 	return st.Run != nil && slices.ContainsFunc(st.Run.Attempts, func(a *attempt) bool { return a.Serial == serial && a.Fate == fateOpen })
 }
 
+// tryOf is the attempt with this serial; nil: none of this run.
+func (r *run) tryOf(serial int64) *attempt {
+	if r == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(r.Attempts, func(a *attempt) bool { return a.Serial == serial }); i >= 0 {
+		return r.Attempts[i]
+	}
+	return nil
+}
+
 // trying reports whether it is open what became of any try.
 func (r *run) trying() bool {
 	return slices.ContainsFunc(r.Attempts, func(a *attempt) bool { return a.Fate == fateOpen })

@@ -37,8 +37,6 @@ func TestARestartLosesNoRequest(t *testing.T) {
 		customers.Go(func() {
 			customer := http.Client{Transport: &http.Transport{}}
 			defer customer.CloseIdleConnections()
-			customer := http.Client{Transport: &http.Transport{}}
-			defer customer.CloseIdleConnections()
 			for {
 				select {
 				case <-enough:
@@ -64,7 +62,7 @@ func TestARestartLosesNoRequest(t *testing.T) {
 	customers.Wait()
 	f.handOver(nil)
 
-	resp, err := customer.Get(entrance.URL)
+	resp, err := http.Get(entrance.URL)
 	require.NoError(t, err)
 	resp.Body.Close()
 	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, "nobody is behind it any more")

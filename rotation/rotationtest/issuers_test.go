@@ -6,6 +6,7 @@ package rotationtest_test
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
@@ -140,4 +141,72 @@ func byValue(p *rotationtest.Provider) rotation.Issuer {
 		key.ID = ""
 		return key, err
 	}}}
+}
+
+// users are two of a database that take turns: each has one password, which is chosen outside.
+type users struct {
+	mu        sync.Mutex
+	passwords map[string]password
+}
+
+type password struct {
+	value    secret.Value
+	attempt  string
+	accepted bool
+}
+
+func (*users) Describe() rotation.Traits {
+	return rotation.Traits{Propagation: -1, ListLag: -1, MaxKeys: 2, Independent: true}
+}
+
+func (*users) Choose(_ context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	id := "app_a"
+	if req.Current.ID == id {
+		id = "app_b"
+	}
+	return rotation.Key{ID: id, Secret: secret.Random(16)}, nil
+}
+
+func (u *users) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return rotation.Key{}, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.passwords[req.Chosen.ID] = password{req.Chosen.Secret, req.Name, true}
+	return req.Chosen, nil
+}
+
+// Revoke leaves a password alone that is another one by now.
+func (u *users) Revoke(ctx context.Context, key rotation.Key) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.passwords[key.ID]
+	if key.Secret.IsZero() && key.Name != p.attempt || !key.Secret.IsZero() && !key.Secret.Equal(p.value) {
+		return nil
+	}
+	delete(u.passwords, key.ID)
+	return nil
+}
+
+func (u *users) Verify(_ context.Context, key rotation.Key) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p := u.passwords[key.ID]; !p.accepted || !p.value.Equal(key.Secret) {
+		return rotation.ErrRejected
+	}
+	return nil
+}
+
+func (u *users) List(context.Context) ([]rotation.KeyInfo, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []rotation.KeyInfo
+	for id, p := range u.passwords {
+		all = append(all, rotation.KeyInfo{Key: rotation.Key{ID: id, Name: p.attempt}})
+	}
+	return all, nil
 }

@@ -150,6 +150,29 @@ func TestSimulateAcceptsWhatIsRight(t *testing.T) {
 	}
 }
 
+// A value that is chosen here may be under way anywhere when a process dies: before it was stored, before the provider had it.
+func TestSimulateAcceptsAChooser(t *testing.T) {
+	for name, s := range map[string]rotationtest.Simulation{
+		"of new keys": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			return chooser{issuer: issuer{Provider: p}}, p
+		}),
+		"of two users": simulatedIssuer(func(*rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			u := &users{passwords: map[string]password{}}
+			return u, u
+		}),
+		"of two users, with no list": simulatedIssuer(func(*rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			u := &users{passwords: map[string]password{}}
+			return struct {
+				rotation.Issuer
+				rotation.Chooser
+				rotation.Describer
+			}{u, u, u}, u
+		}),
+	} {
+		t.Run(name, func(t *testing.T) { rotationtest.Simulate(t, s) })
+	}
+}
+
 func TestSimulateRealClock(t *testing.T) {
 	s := simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) { return p, p })
 	s.RealClock, s.Sample = true, 4
