@@ -191,7 +191,7 @@ func TestArrivalCondemnsAChosenValue(t *testing.T) {
 
 // One that the provider was never given is no key: there is nothing to end, and no call to wait for.
 func TestArrivalForgetsAValueThatWasNeverHandedOver(t *testing.T) {
-	st := standing(Standard, PhaseIssue)
+	st := standing(Standard, PhaseProve)
 	st.Run.Attempts[0].Fate, st.Run.Attempts[0].Chosen = fateOpen, true
 	st.key(oldSerial).accuse("INC-1")
 	st.key(newSerial).accuse("INC-1")

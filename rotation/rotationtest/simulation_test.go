@@ -173,6 +173,58 @@ func TestSimulateAcceptsAChooser(t *testing.T) {
 	}
 }
 
+// A call that was given up can have its effect later: the engine waits for it, and so does what looks on.
+func TestSimulateAcceptsALateAnswer(t *testing.T) {
+	late := func(p *rotationtest.Provider) issuer {
+		n := 0
+		return issuer{Provider: p, issue: func(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+			if n++; n == 2 { // the first one makes the key to begin with
+				time.Sleep(14 * time.Second)
+				ctx = context.WithoutCancel(ctx)
+			}
+			return p.Issue(ctx, req)
+		}}
+	}
+	quick := rotation.Traits{Propagation: -1, ListLag: -1}
+	for name, s := range map[string]rotationtest.Simulation{
+		"of Issue": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			p.Traits = quick
+			return late(p), p
+		}),
+		"of Issue with a chosen value": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			p.Traits = quick
+			return chooser{issuer: late(p)}, p
+		}),
+		"of Issue that ends the old key": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			p.Traits = quick
+			p.Traits.KillsOld = true
+			return late(p), p
+		}),
+		"of Save": {Store: func(context.Context, *rotationtest.World) (rotation.SecretStore, error) {
+			return &lateStore{Store: rotationtest.NewStore()}, nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.Sample = 40
+			rotationtest.Simulate(t, s)
+		})
+	}
+}
+
+// lateStore makes every fifth write after its caller has gone.
+type lateStore struct {
+	*rotationtest.Store
+	saves int
+}
+
+func (s *lateStore) Save(ctx context.Context, name string, v rotation.Versions) error {
+	if s.saves++; s.saves%5 == 0 {
+		time.Sleep(12 * time.Second)
+		ctx = context.WithoutCancel(ctx)
+	}
+	return s.Store.Save(ctx, name, v)
+}
+
 func TestSimulateRealClock(t *testing.T) {
 	s := simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) { return p, p })
 	s.RealClock, s.Sample = true, 4

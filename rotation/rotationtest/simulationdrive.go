@@ -56,7 +56,7 @@ func (u *universe) land(ctx context.Context) {
 func (u *universe) process(name string, f fault) *process {
 	p := &process{u: u, name: name, fault: f, count: map[string]int{}}
 	cred := rotation.Credential{
-		Name: u.Credential, Type: rotation.APIKey, Issuer: p.issuer(), Verifier: verifierSeam{p, "Verify", u.verifier}, Store: storeSeam{p},
+		Name: u.Credential, Type: rotation.APIKey, Issuer: p.issuer(), Verifier: verifierSeam{p, "Verify", u.sim.Issuer != nil, u.verifier}, Store: storeSeam{p},
 		Policy: rotation.Policy{
 			Overlap: u.pace.overlap, Quiet: u.pace.quiet, Patience: u.pace.patience,
 			AllowProviderDeadline: u.traits.Grace > 0, AllowOutage: u.traits.KillsOld,
@@ -73,7 +73,7 @@ func (u *universe) process(name string, f fault) *process {
 			works = breaks{works}
 		}
 		if works != nil {
-			b.Verifier = verifierSeam{p, "Verify " + b.Name, works}
+			b.Verifier = verifierSeam{p, "Verify " + b.Name, pr.yours, works}
 		}
 		cred.Consumers = append(cred.Consumers, b)
 	}
@@ -145,11 +145,18 @@ func (u *universe) firstTime() bool {
 	return first
 }
 
+// reign tells whether the emergency was declared.
+func (u *universe) reign() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.declared
+}
+
 // declare declares an emergency: what was made until now is compromised.
 func (u *universe) declare(ctx context.Context, p *process) (bool, error) {
 	if u.firstTime() {
 		u.note(p.name + " learns of the emergency")
-		u.excuse()
+		u.accuse(u.keys()...)
 	}
 	_, err := p.rotator.Emergency(ctx, rotation.Incident{Reference: u.reference(), Credentials: []string{u.Credential}, Reason: "simulation"})
 	return err == nil, err

@@ -84,7 +84,7 @@ func (u *universe) holds(ctx context.Context) rotation.Key {
 
 // alone makes sure that the current key is accepted and no other one is, by those who accept and by those who list.
 func (u *universe) alone(ctx context.Context, current rotation.Key) {
-	if u.plot.ends && u.isExcused(current) {
+	if u.isAccused(current) {
 		u.violate(lawOne, "the compromised key %s is still current", nameOf(current))
 	}
 	err := u.settled(func() error { return u.verifier.Verify(ctx, current) })
@@ -126,6 +126,9 @@ func (u *universe) clearUp(ctx context.Context) {
 	defer cancel()
 	u.abandon()
 	u.work.Wait()
+	if err := within(ctx, cleanupTime, u.idle); err != nil {
+		u.violate("Every call ends", "%s", err)
+	}
 	if u.issuer != nil && u.Provider == nil {
 		if err := guard(func() error { return u.revokeAll(ctx) }); err != nil && !u.isBroken() {
 			u.violate("Every key that was made here is revoked", "%s", u.safe(err))

@@ -52,6 +52,7 @@ type call struct {
 	nth    int
 	effect bool
 	save   bool // of a store or a journal: it compares revisions
+	yours  bool // to a part that Simulation names
 }
 
 // fault is what goes wrong in a schedule.
@@ -194,18 +195,23 @@ func (s Simulation) explore(t *testing.T, p plot) finding {
 	return found
 }
 
-// sampled are n of the faults, all over. Always among them is that the first Issue happened and nobody was told: that is what
-// parts of one's own get wrong.
+// sampled are n of the faults, all over, three of four with a part that Simulation names: the fakes are known. Always among them
+// is that the first Issue happened and nobody was told: that is what parts of one's own get wrong.
 func sampled(faults []fault, n int) []fault {
-	var always, others []fault
+	var always, yours, others []fault
 	for _, f := range faults {
-		if f.op == "Issue" && f.nth == 1 && (f.mishap == answerLost || f.mishap == diesAfter) {
+		switch {
+		case f.op == "Issue" && f.nth == 1 && (f.mishap == answerLost || f.mishap == diesAfter):
 			always = append(always, f)
-		} else {
+		case f.yours:
+			yours = append(yours, f)
+		default:
 			others = append(others, f)
 		}
 	}
-	return append(always, spread(others, max(n-len(always), 0))...)
+	left := max(n-len(always), 0)
+	some := append(always, spread(yours, (3*left+3)/4)...)
+	return append(some, spread(others, max(n-len(some), 0))...)
 }
 
 // parallel is how many schedules run at the same time where they wait in real time.

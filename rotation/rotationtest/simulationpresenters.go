@@ -18,6 +18,7 @@ import (
 // presenter is a binding and what its consumer holds in truth.
 type presenter struct {
 	rotation.Binding
+	yours bool // of Simulation.Consumer
 	holds func(ctx context.Context) ([]rotation.Key, error)
 }
 
@@ -39,6 +40,7 @@ func (u *universe) setUpPresenters(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		p.yours = true
 		u.presenters = append(u.presenters, p)
 	}
 	for len(u.presenters) < 2 {

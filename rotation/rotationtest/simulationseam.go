@@ -88,7 +88,9 @@ func through[T any](ctx context.Context, p *process, c call, do func(context.Con
 		})
 		return nothing, errDead
 	}
+	ended := p.u.begin()
 	value, err := do(ctx)
+	ended()
 	if c.effect {
 		p.u.note(p.name + ": " + c.op + outcome(err))
 		if !p.u.sim.RealClock { // there the traffic shows it: this call's time is counted
@@ -143,22 +145,30 @@ func (s issuerSeam) Describe() rotation.Traits { return s.p.u.traits }
 
 func (s issuerSeam) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	u := s.p.u
-	return through(ctx, s.p, call{op: "Issue", effect: true}, func(ctx context.Context) (rotation.Key, error) {
-		if u.traits.KillsOld && !req.Current.Secret.IsZero() {
-			u.excuse()
+	return through(ctx, s.p, call{op: "Issue", effect: true, yours: u.sim.Issuer != nil}, func(ctx context.Context) (rotation.Key, error) {
+		kills := u.traits.KillsOld && !req.Current.Secret.IsZero()
+		if kills {
+			u.excuse(rotation.Key{})
 		}
+		reign := u.reign()
 		key, err := u.issuer.Issue(ctx, req)
 		if !key.Secret.IsZero() {
 			known := key
 			known.Name, known.Generation = req.Name, req.Generation
 			u.know(known)
+			if u.reign() != reign { // an emergency came meanwhile, which accuses what the call has made
+				u.accuse(known)
+			}
+		}
+		if kills { // whatever else was made while the call was under way
+			u.excuse(key)
 		}
 		return key, err
 	})
 }
 
 func (s issuerSeam) Revoke(ctx context.Context, key rotation.Key) error {
-	return s.p.do(ctx, call{op: fmt.Sprintf("Revoke of generation %d", key.Generation), effect: true}, func(ctx context.Context) error {
+	return s.p.do(ctx, call{op: fmt.Sprintf("Revoke of generation %d", key.Generation), effect: true, yours: s.p.u.sim.Issuer != nil}, func(ctx context.Context) error {
 		return s.p.u.issuer.Revoke(ctx, key)
 	})
 }
@@ -168,7 +178,7 @@ func (s issuerSeam) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return through(ctx, s.p, call{op: "List"}, l.List)
+	return through(ctx, s.p, call{op: "List", yours: s.p.u.sim.Issuer != nil}, l.List)
 }
 
 func (s issuerSeam) Choose(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
@@ -176,7 +186,7 @@ func (s issuerSeam) Choose(ctx context.Context, req rotation.IssueRequest) (rota
 	if !ok {
 		return rotation.Key{}, errors.ErrUnsupported
 	}
-	return through(ctx, s.p, call{op: "Choose"}, func(ctx context.Context) (rotation.Key, error) { return c.Choose(ctx, req) })
+	return through(ctx, s.p, call{op: "Choose", yours: s.p.u.sim.Issuer != nil}, func(ctx context.Context) (rotation.Key, error) { return c.Choose(ctx, req) })
 }
 
 // issuer is the user's as p sees it. It is a Disabler only if that is one.
@@ -202,7 +212,7 @@ func (s disablerSeam) Enable(ctx context.Context, key rotation.Key) error {
 }
 
 func (s disablerSeam) flip(ctx context.Context, what string, key rotation.Key, do func(context.Context, rotation.Key) error) error {
-	c := call{op: fmt.Sprintf("%s of generation %d", what, key.Generation), effect: true}
+	c := call{op: fmt.Sprintf("%s of generation %d", what, key.Generation), effect: true, yours: s.p.u.sim.Issuer != nil}
 	return s.p.do(ctx, c, func(ctx context.Context) error { return do(ctx, key) })
 }
 
@@ -210,13 +220,14 @@ func (s disablerSeam) flip(ctx context.Context, what string, key rotation.Key, d
 type verifierSeam struct {
 	p     *process
 	op    string
+	yours bool
 	inner rotation.Verifier
 }
 
 func (s verifierSeam) Unwrap() rotation.Verifier { return s.inner }
 
 func (s verifierSeam) Verify(ctx context.Context, key rotation.Key) error {
-	return s.p.do(ctx, call{op: s.op}, func(ctx context.Context) error { return s.inner.Verify(ctx, key) })
+	return s.p.do(ctx, call{op: s.op, yours: s.yours}, func(ctx context.Context) error { return s.inner.Verify(ctx, key) })
 }
 
 // storeSeam is a store as a process sees it.
@@ -231,10 +242,10 @@ const (
 func (s storeSeam) Unwrap() rotation.SecretStore { return s.p.u.Store }
 
 func (s storeSeam) Load(ctx context.Context, name string) (rotation.Versions, error) {
-	return through(ctx, s.p, call{op: "Load of the store"}, func(ctx context.Context) (rotation.Versions, error) {
-		before := s.p.u.writes.Load()
+	return through(ctx, s.p, call{op: "Load of the store", yours: s.p.u.sim.Store != nil}, func(ctx context.Context) (rotation.Versions, error) {
+		before, still := s.p.u.stillness()
 		v, err := s.p.u.Store.Load(ctx, name)
-		if err == nil && s.p.u.writes.Load() == before { // else it was written meanwhile
+		if after, stillThen := s.p.u.stillness(); err == nil && still && stillThen && after == before { // else it was written meanwhile
 			s.p.u.loaded(name, v)
 		}
 		return v, err
@@ -245,9 +256,8 @@ func (s storeSeam) Save(ctx context.Context, name string, v rotation.Versions) e
 	for _, k := range v.Keys {
 		s.p.u.know(k.Key)
 	}
-	return s.p.do(ctx, call{op: "Save of the store", effect: true, save: true}, func(ctx context.Context) error {
-		s.p.u.writes.Add(1)
-		defer s.p.u.writes.Add(1)
+	return s.p.do(ctx, call{op: "Save of the store", effect: true, save: true, yours: s.p.u.sim.Store != nil}, func(ctx context.Context) error {
+		defer s.p.u.write()()
 		err := s.p.u.Store.Save(ctx, name, v)
 		s.p.u.stored(name, v, err)
 		return err
@@ -261,7 +271,9 @@ func (u *universe) loaded(name string, v rotation.Versions) {
 	if known {
 		want.Revision = v.Revision
 	}
-	u.versions[name] = v
+	if !u.unsure { // else it can be another one yet
+		u.versions[name] = v
+	}
 	u.mu.Unlock()
 	if !known {
 		return
@@ -280,9 +292,10 @@ func (u *universe) stored(name string, v rotation.Versions, err error) {
 	case err == nil:
 		v = cloneVersions(v)
 		v.Revision = ""
-		u.versions[name] = v
+		u.versions[name], u.unsure = v, false // what is still under way compares with an older revision
 	case !errors.Is(err, rotation.ErrConflict):
-		delete(u.versions, name) // nobody knows
+		delete(u.versions, name)
+		u.unsure = true
 	}
 	u.mu.Unlock()
 	if err == nil && stale {
@@ -296,10 +309,10 @@ type journalSeam struct{ p *process }
 func (s journalSeam) Unwrap() rotation.Journal { return s.p.u.journal }
 
 func (s journalSeam) Load(ctx context.Context, credential string) (rotation.Entry, error) {
-	return through(ctx, s.p, call{op: "Load of the journal"}, func(ctx context.Context) (rotation.Entry, error) {
-		before := s.p.u.writes.Load()
+	return through(ctx, s.p, call{op: "Load of the journal", yours: s.p.u.sim.Journal != nil}, func(ctx context.Context) (rotation.Entry, error) {
+		before, still := s.p.u.stillness()
 		e, err := s.p.u.journal.Load(ctx, credential)
-		if err == nil && s.p.u.writes.Load() == before {
+		if after, stillThen := s.p.u.stillness(); err == nil && still && stillThen && after == before {
 			s.p.u.remembered(credential, e.Revision)
 		}
 		return e, err
@@ -313,9 +326,8 @@ func (s journalSeam) Save(ctx context.Context, e rotation.Entry) error {
 	if e.Credential != u.Credential {
 		op = "Save of the engine's own entry"
 	}
-	return s.p.do(ctx, call{op: op, effect: true, save: true}, func(ctx context.Context) error {
-		u.writes.Add(1)
-		defer u.writes.Add(1)
+	return s.p.do(ctx, call{op: op, effect: true, save: true, yours: u.sim.Journal != nil}, func(ctx context.Context) error {
+		defer u.write()()
 		err := u.journal.Save(ctx, e)
 		u.recorded(e, err)
 		return err
@@ -323,7 +335,7 @@ func (s journalSeam) Save(ctx context.Context, e rotation.Entry) error {
 }
 
 func (s journalSeam) Due(ctx context.Context, names []string, t time.Time, limit int) ([]rotation.Entry, error) {
-	return through(ctx, s.p, call{op: "Due"}, func(ctx context.Context) ([]rotation.Entry, error) {
+	return through(ctx, s.p, call{op: "Due", yours: s.p.u.sim.Journal != nil}, func(ctx context.Context) ([]rotation.Entry, error) {
 		return s.p.u.journal.Due(ctx, names, t, limit)
 	})
 }
@@ -362,7 +374,7 @@ func (s consumerSeam) Unwrap() rotation.Consumer { return s.of.Consumer }
 func (s consumerSeam) Deploy(ctx context.Context, req rotation.DeployRequest) error {
 	s.p.u.know(req.Key)
 	op := fmt.Sprintf("Deploy of generation %d to %s", req.Key.Generation, s.of.Name)
-	return s.p.do(ctx, call{op: op, effect: true}, func(ctx context.Context) error { return s.of.Consumer.Deploy(ctx, req) })
+	return s.p.do(ctx, call{op: op, effect: true, yours: s.of.yours}, func(ctx context.Context) error { return s.of.Consumer.Deploy(ctx, req) })
 }
 
 func (s consumerSeam) Observe(ctx context.Context) ([]rotation.Instance, error) {
@@ -373,5 +385,5 @@ func (s consumerSeam) Observe(ctx context.Context) ([]rotation.Instance, error) 
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return through(ctx, s.p, call{op: "Observe " + s.of.Name}, o.Observe)
+	return through(ctx, s.p, call{op: "Observe " + s.of.Name, yours: s.of.yours}, o.Observe)
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,14 +41,18 @@ type universe struct {
 	dropped    atomic.Bool    // it never lands
 	calls      []call         // of the first process
 	said       transcript
-	writes     atomic.Int64 // calls of Save that began, and that ended
 
 	mu       sync.Mutex                   // guards the fields below
 	made     []rotation.Key               // every key that was made, with its value
 	excused  map[digest]bool              // keys that may die under whoever holds them
+	accused  map[digest]bool              // keys that the emergency names
 	declared bool                         // the emergency
 	versions map[string]rotation.Versions // what the store said it saved; absent: not known
 	saved    map[string]int64             // the revisions that the journal said it saved; absent: not known
+	underway int                          // calls that have not ended, whether somebody waits for them or not
+	writing  int                          // calls of Save that have not ended
+	written  int                          // calls of Save that have
+	unsure   bool                         // a Save of the store ended, and nobody knows whether it did anything, or is going to
 	trace    []string
 	broken   []string
 	until    int // so many lines of trace when the first law was broken
@@ -70,7 +75,7 @@ func (s Simulation) pace() pace {
 	}
 	call := cmp.Or(s.CallTimeout, 250*time.Millisecond)
 	return pace{
-		overlap: 100 * time.Millisecond, quiet: 50 * time.Millisecond, look: 10 * time.Millisecond, patience: 4 * call,
+		overlap: 100 * time.Millisecond, quiet: 50 * time.Millisecond, look: call / 25, patience: 4 * call,
 		call: call, lease: call + call/5, skew: call, nap: call / 50, limit: 2 * time.Minute,
 	}
 }
@@ -80,7 +85,7 @@ func newUniverse(s Simulation, p plot, f fault) *universe {
 		sim: s, plot: p, fault: f, pace: s.pace(), began: time.Now(),
 		World:   World{Credential: "handover-simulation-" + strings.ToLower(rand.Text()[:10])},
 		looking: make(chan struct{}, 1), late: make(chan struct{}), strangers: map[string]bool{},
-		excused:  map[digest]bool{},
+		excused: map[digest]bool{}, accused: map[digest]bool{},
 		versions: map[string]rotation.Versions{}, saved: map[string]int64{},
 	}
 }
@@ -133,13 +138,72 @@ func (u *universe) whole(key rotation.Key) (rotation.Key, bool) {
 	return key, !key.Secret.IsZero()
 }
 
-// excuse lets every key that was made die under whoever holds it.
-func (u *universe) excuse() {
+// excuse lets every key that was made die under whoever holds it, but for the successor.
+func (u *universe) excuse(successor rotation.Key) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, k := range u.made {
-		u.excused[digestOf(k.Secret)] = true
+		if !k.Secret.Equal(successor.Secret) {
+			u.excused[digestOf(k.Secret)] = true
+		}
 	}
+}
+
+// accuse names keys as compromised: they have to die under whoever holds them.
+func (u *universe) accuse(keys ...rotation.Key) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, k := range keys {
+		u.accused[digestOf(k.Secret)], u.excused[digestOf(k.Secret)] = true, true
+	}
+}
+
+func (u *universe) isAccused(key rotation.Key) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.accused[digestOf(key.Secret)]
+}
+
+// begin takes down that a call begins; what it returns, that it has ended.
+func (u *universe) begin() (ended func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.underway++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.underway--
+	}
+}
+
+// idle reports whether no call is under way.
+func (u *universe) idle() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.underway > 0 {
+		return errors.New("calls that do not end when their time is over")
+	}
+	return nil
+}
+
+// write takes down that a Save begins; what it returns, that it has ended.
+func (u *universe) write() (ended func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.writing++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.writing--
+		u.written++
+	}
+}
+
+// stillness reports whether nothing is being written, and how much was: what is loaded between two of the same is known.
+func (u *universe) stillness() (writes int, still bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.written, u.writing == 0
 }
 
 func (u *universe) isExcused(key rotation.Key) bool {
