@@ -211,16 +211,20 @@ func TestSimulateAcceptsALateAnswer(t *testing.T) {
 	}
 }
 
-// lateStore makes every fifth write after its caller has gone.
+// lateStore makes one write in eight after its caller has gone, and answers another one then.
 type lateStore struct {
 	*rotationtest.Store
 	saves int
 }
 
 func (s *lateStore) Save(ctx context.Context, name string, v rotation.Versions) error {
-	if s.saves++; s.saves%5 == 0 {
+	s.saves++
+	switch s.saves % 8 {
+	case 3:
 		time.Sleep(12 * time.Second)
-		ctx = context.WithoutCancel(ctx)
+		return s.Store.Save(context.WithoutCancel(ctx), name, v)
+	case 7:
+		defer time.Sleep(12 * time.Second)
 	}
 	return s.Store.Save(ctx, name, v)
 }

@@ -45,9 +45,8 @@ func (u *universe) happen(ctx context.Context) {
 
 // land lets what was held up arrive.
 func (u *universe) land(ctx context.Context) {
-	if v, err := u.Store.Load(ctx, u.Credential); err == nil {
-		u.loaded(u.Credential, v)
-	}
+	_, err := u.loadStore(ctx, u.Credential)
+	u.hear(err)
 	close(u.late)
 	u.landing.Wait()
 }

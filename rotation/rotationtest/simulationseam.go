@@ -243,13 +243,18 @@ func (s storeSeam) Unwrap() rotation.SecretStore { return s.p.u.Store }
 
 func (s storeSeam) Load(ctx context.Context, name string) (rotation.Versions, error) {
 	return through(ctx, s.p, call{op: "Load of the store", yours: s.p.u.sim.Store != nil}, func(ctx context.Context) (rotation.Versions, error) {
-		before, still := s.p.u.stillness()
-		v, err := s.p.u.Store.Load(ctx, name)
-		if after, stillThen := s.p.u.stillness(); err == nil && still && stillThen && after == before { // else it was written meanwhile
-			s.p.u.loaded(name, v)
-		}
-		return v, err
+		return s.p.u.loadStore(ctx, name)
 	})
+}
+
+// loadStore loads, and compares unless it is written meanwhile.
+func (u *universe) loadStore(ctx context.Context, name string) (rotation.Versions, error) {
+	before, still := u.stillness()
+	v, err := u.Store.Load(ctx, name)
+	if after, stillThen := u.stillness(); err == nil && still && stillThen && after == before {
+		u.loaded(name, v)
+	}
+	return v, err
 }
 
 func (s storeSeam) Save(ctx context.Context, name string, v rotation.Versions) error {
@@ -257,9 +262,9 @@ func (s storeSeam) Save(ctx context.Context, name string, v rotation.Versions) e
 		s.p.u.know(k.Key)
 	}
 	return s.p.do(ctx, call{op: "Save of the store", effect: true, save: true, yours: s.p.u.sim.Store != nil}, func(ctx context.Context) error {
-		defer s.p.u.write()()
+		ended := s.p.u.write()
 		err := s.p.u.Store.Save(ctx, name, v)
-		s.p.u.stored(name, v, err)
+		s.p.u.stored(name, v, err, ended())
 		return err
 	})
 }
@@ -283,13 +288,14 @@ func (u *universe) loaded(name string, v rotation.Versions) {
 	}
 }
 
-// stored takes down what a store said. The revision of what it now has is known after the next Load.
-func (u *universe) stored(name string, v rotation.Versions, err error) {
+// stored takes down what a store said, if nothing else was written at the same time. The revision of what it now has is known
+// after the next Load.
+func (u *universe) stored(name string, v rotation.Versions, err error, alone bool) {
 	u.mu.Lock()
 	before, known := u.versions[name]
-	stale := known && before.Revision != "" && before.Revision != v.Revision
+	stale := alone && known && before.Revision != "" && before.Revision != v.Revision
 	switch {
-	case err == nil:
+	case err == nil && alone:
 		v = cloneVersions(v)
 		v.Revision = ""
 		u.versions[name], u.unsure = v, false // what is still under way compares with an older revision
@@ -327,9 +333,9 @@ func (s journalSeam) Save(ctx context.Context, e rotation.Entry) error {
 		op = "Save of the engine's own entry"
 	}
 	return s.p.do(ctx, call{op: op, effect: true, save: true, yours: u.sim.Journal != nil}, func(ctx context.Context) error {
-		defer u.write()()
+		ended := u.write()
 		err := u.journal.Save(ctx, e)
-		u.recorded(e, err)
+		u.recorded(e, err, ended())
 		return err
 	})
 }
@@ -351,14 +357,14 @@ func (u *universe) remembered(credential string, revision int64) {
 }
 
 // recorded takes down what a journal said.
-func (u *universe) recorded(e rotation.Entry, err error) {
+func (u *universe) recorded(e rotation.Entry, err error, alone bool) {
 	u.mu.Lock()
 	before, known := u.saved[e.Credential]
 	if err == nil {
-		u.saved[e.Credential] = e.Revision + 1
+		u.saved[e.Credential] = max(before, e.Revision+1)
 	}
 	u.mu.Unlock()
-	if err == nil && known && e.Revision < before {
+	if err == nil && alone && known && e.Revision < before {
 		u.violate(lawStale, "the journal took a change of revision %d, where %d is stored", e.Revision, before)
 	}
 }

@@ -51,7 +51,7 @@ type universe struct {
 	saved    map[string]int64             // the revisions that the journal said it saved; absent: not known
 	underway int                          // calls that have not ended, whether somebody waits for them or not
 	writing  int                          // calls of Save that have not ended
-	written  int                          // calls of Save that have
+	written  int                          // calls of Save that began, and that ended
 	unsure   bool                         // a Save of the store ended, and nobody knows whether it did anything, or is going to
 	trace    []string
 	broken   []string
@@ -186,16 +186,21 @@ func (u *universe) idle() error {
 	return nil
 }
 
-// write takes down that a Save begins; what it returns, that it has ended.
-func (u *universe) write() (ended func()) {
+// write takes down that a Save begins; what it returns, that it has ended, and whether no other one was under way meanwhile: else
+// nobody knows which came last.
+func (u *universe) write() (ended func() (alone bool)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	lonely := u.writing == 0
 	u.writing++
-	return func() {
+	u.written++
+	begun := u.written
+	return func() bool {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.writing--
 		u.written++
+		return lonely && u.written == begun+1
 	}
 }
 
