@@ -21,8 +21,8 @@ func (d *drive) settleAttempt(a *attempt) error {
 	if a.Chosen {
 		return d.settleChosen(a)
 	}
-	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
-		return d.lost(Need{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells what became of it"})
+	if err := d.listTells(a); err != nil {
+		return err
 	}
 	keys, listed, err := d.list()
 	switch {
@@ -45,6 +45,14 @@ func (d *drive) settleAttempt(a *attempt) error {
 	default:
 		return d.ambiguous(a, fmt.Sprintf("the issuer lists new keys without names (%s)", found.ID))
 	}
+}
+
+// listTells waits until the issuer's list tells what became of an attempt.
+func (d *drive) listTells(a *attempt) error {
+	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
+		return d.lost(Need{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells what became of it"})
+	}
+	return nil
 }
 
 // settleAccused finds out, as soon as that can be known, what became of the calls of Issue that were under way when an incident
@@ -117,10 +125,7 @@ func (d *drive) identify(a *attempt, key *Key) error {
 		key.ID = keys[i].Key.ID
 		return nil
 	}
-	if wait := latest(a.SettleAt, d.st.Settle); wait.After(time.Now()) {
-		return d.lost(Need{ID: d.needID("settle"), Kind: NeedTime, Until: wait, Text: "an answer of the issuer was lost; from then on its list tells the id of what it made"})
-	}
-	return nil // it has none
+	return d.listTells(a) // then it has none
 }
 
 // unhanded reports whether the attempt has a value that was chosen here and that the provider cannot know: it is no key, whoever
