@@ -42,6 +42,8 @@ type request struct {
 	method    string            // empty: GET
 	url       string
 	header    map[string]string
+	user      string // of basic authentication, with password; empty: none
+	password  string
 	body      any // nil: none
 }
 
@@ -62,6 +64,9 @@ func (r request) do(ctx context.Context, out any) error {
 	req.Header.Set("Content-Type", "application/json")
 	for name, value := range r.header {
 		req.Header.Set(name, value)
+	}
+	if r.user != "" {
+		req.SetBasicAuth(r.user, r.password)
 	}
 	req.Close = true // a connection that is kept is one that a test finds left behind
 	transport := r.transport

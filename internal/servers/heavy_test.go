@@ -61,3 +61,52 @@ func TestVault(t *testing.T) {
 func TestMinIO(t *testing.T) {
 	checkProcess(t, func(t *testing.T) *Process { return MinIO(t).Process })
 }
+
+func TestGitea(t *testing.T) {
+	checkProcess(t, func(t *testing.T) *Process { return Gitea(t).Process })
+	t.Run("users", func(t *testing.T) {
+		s := Gitea(t)
+		ctx := t.Context()
+		password := s.CreateUser("somebody")
+		var got struct{ Login string }
+		require.NoError(t, s.Call(ctx, "somebody", password, http.MethodGet, "user", nil, &got))
+		assert.Equal(t, "somebody", got.Login)
+		assert.ErrorContains(t, s.Call(ctx, "somebody", "wrong", http.MethodGet, "user", nil, nil), "401")
+		assert.ErrorContains(t, s.Call(ctx, "somebody", password, http.MethodGet, "admin/users", nil, nil), "403")
+	})
+}
+
+func TestKubernetes(t *testing.T) {
+	checkProcess(t, func(t *testing.T) *Process { return Kubernetes(t).Process })
+	t.Run("a deployment", func(t *testing.T) {
+		s := Kubernetes(t)
+		ctx := t.Context()
+		transport, err := trusting(s.CAFile)
+		require.NoError(t, err)
+		call := func(token, method, path string, body, out any) error {
+			return request{
+				transport: transport, method: method, url: s.URL + path, body: body,
+				header: map[string]string{"Authorization": "Bearer " + token},
+			}.do(ctx, out)
+		}
+		labels := map[string]any{"app": "a"}
+		deployment := map[string]any{
+			"metadata": map[string]any{"name": "a"},
+			"spec": map[string]any{
+				"selector": map[string]any{"matchLabels": labels},
+				"template": map[string]any{
+					"metadata": map[string]any{"labels": labels},
+					"spec":     map[string]any{"containers": []map[string]any{{"name": "a", "image": "a"}}},
+				},
+			},
+		}
+		const deployments = "/apis/apps/v1/namespaces/default/deployments"
+		require.NoError(t, call(s.Token, http.MethodPost, deployments, deployment, nil))
+		assert.ErrorContains(t, call("wrong", http.MethodGet, deployments, nil, nil), "401")
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			var pods struct{ Items []any }
+			require.NoError(c, call(s.Token, http.MethodGet, "/api/v1/namespaces/default/pods", nil, &pods))
+			assert.Len(c, pods.Items, 1, "the controller manager makes the pod")
+		}, patience, 10*look)
+	})
+}
