@@ -90,7 +90,7 @@ func TestPostgresSimulate(t *testing.T) {
 	admin := openDB(t, "pgx", s.DSN(s.User, s.Password, "postgres"))
 	require.NoError(t, journal.NewPostgres(admin, "handover").Migrate(t.Context()))
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true,
+		RealClock: true, Sample: 6,
 		Journal: func(_ context.Context, w *rotationtest.World) (rotation.Journal, error) {
 			db, err := sql.Open("pgx", s.DSN(s.User, s.Password, "postgres"))
 			if err != nil {
