@@ -4,6 +4,7 @@
 package vaultkv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -64,8 +65,8 @@ func (s *Store) read(ctx context.Context, p string, number int) (version, error)
 		return version{}, err
 	}
 	metadata, ok := answer.Data["metadata"].(map[string]any)
-	if !ok {
-		return version{}, problem("read " + path + ": the answer is none of a KV version 2 mount: " + notKV2)
+	if !ok { // no KV version 2 answers so: mounted knows what it is
+		return version{}, cmp.Or(s.mounted(ctx), problem("read "+path+": the answer has no version of a secret"))
 	}
 	v, err := versionOf(metadata)
 	if err != nil {
@@ -95,7 +96,7 @@ func (s *Store) write(ctx context.Context, p string, number int, fields map[stri
 		return version{}, err
 	}
 	if answer == nil {
-		return version{}, problem("write " + path + ": the answer is none of a KV version 2 mount: " + notKV2)
+		return version{}, problem("write " + path + ": the answer is empty")
 	}
 	v, err := versionOf(answer.Data)
 	if err != nil || v.version != number+1 {

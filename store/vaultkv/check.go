@@ -135,4 +135,3 @@ func (s *Store) lasting(ctx context.Context) error {
 	}
 	return nil
 }
-

@@ -79,10 +79,24 @@ func failed(ctx context.Context, what, needs string, header http.Header, err err
 	case http.StatusMethodNotAllowed:
 		e.text += ": this is no KV version 2 mount: " + notKV2
 	}
-	if seconds, convErr := strconv.Atoi(header.Get("Retry-After")); convErr == nil && seconds > 0 {
-		return rotation.RetryAt(e, time.Now().Add(min(time.Duration(seconds)*time.Second, 24*time.Hour)))
+	if wait, ok := retryAfter(header, time.Now()); ok {
+		return rotation.RetryAt(e, time.Now().Add(wait))
 	}
 	return e
+}
+
+// retryAfter is how long the server wants to be left alone, a day at most. Vault rounds down.
+func retryAfter(header http.Header, now time.Time) (time.Duration, bool) {
+	text := header.Get("Retry-After")
+	wait := time.Duration(0)
+	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
+		wait = time.Duration(min(seconds, 24*3600)+1) * time.Second
+	} else if t, err := http.ParseTime(text); err == nil {
+		wait = t.Sub(now)
+	} else {
+		return 0, false
+	}
+	return min(max(wait, 0), 24*time.Hour), true
 }
 
 // gone says how to go on where the latest version holds nothing.

@@ -2,11 +2,16 @@ module github.com/handover-go/handover/store/vaultkv
 
 go 1.26.0
 
-replace github.com/handover-go/handover => ../..
+replace (
+	github.com/handover-go/handover => ../..
+	github.com/handover-go/handover/internal/servers => ../../internal/servers
+)
 
 require (
 	github.com/handover-go/handover v0.0.0-00010101000000-000000000000
+	github.com/handover-go/handover/internal/servers v0.0.0-00010101000000-000000000000
 	github.com/hashicorp/vault/api v1.23.0
+	github.com/stretchr/testify v1.12.1
 )
 
 require (
@@ -24,6 +29,7 @@ require (
 	github.com/mitchellh/go-homedir v1.1.0 // indirect
 	github.com/mitchellh/mapstructure v1.5.0 // indirect
 	github.com/ryanuber/go-glob v1.0.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.45.0 // indirect
 	golang.org/x/net v0.47.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect

@@ -135,7 +135,7 @@ func (s *Store) Load(ctx context.Context, name string) (rotation.Versions, error
 	if err != nil {
 		return rotation.Versions{}, err
 	}
-	if latest.version == 0 { // any path is absent where nothing is mounted
+	if latest.version == 0 {
 		return rotation.Versions{}, s.mounted(ctx)
 	}
 	v, _, err := s.state(ctx, p, latest)
@@ -190,15 +190,18 @@ func (s *Store) Save(ctx context.Context, name string, v rotation.Versions) erro
 	if err != nil {
 		return err
 	}
-	if latest.revision() != v.Revision {
-		return &failure{text: p + " changed since it was loaded", is: []error{rotation.ErrConflict}}
-	}
 	var before rotation.Versions
 	destroyed := 0
 	if latest.version > 0 {
-		if before, destroyed, err = s.state(ctx, p, latest); err != nil {
-			return err
-		}
+		before, destroyed, err = s.state(ctx, p, latest)
+	} else {
+		err = s.mounted(ctx) // any path is absent where nothing is mounted, or where a mount keeps no versions
+	}
+	if err != nil {
+		return err
+	}
+	if latest.revision() != v.Revision {
+		return &failure{text: p + " changed since it was loaded", is: []error{rotation.ErrConflict}}
 	}
 	fields := s.encode(latest.fields, before, v, document)
 	left := valuesLeft(before, v)
