@@ -55,12 +55,13 @@ func failed(ctx context.Context, what, needs string, header http.Header, err err
 	var answer *api.ResponseError
 	if !errors.As(err, &answer) {
 		e := &failure{text: what + ": no answer"}
+		var op *net.OpError
 		switch cause := context.Cause(ctx); {
 		case cause != nil:
 			e.text, e.is = what, []error{ctx.Err()}
 		case errors.As(err, new(*tls.CertificateVerificationError)):
 			e.text = what + ": the server's certificate is not trusted: see the Client's TLS settings"
-		case errors.As(err, new(*net.OpError)):
+		case errors.As(err, &op) && op.Op == "dial":
 			e.text = what + ": no connection: see the Client's address"
 		}
 		return e
