@@ -68,8 +68,8 @@ func failed(ctx context.Context, what, needs string, header http.Header, err err
 	}
 	e := &failure{text: fmt.Sprintf("%s: status %d", what, answer.StatusCode), status: answer.StatusCode}
 	switch answer.StatusCode {
-	case http.StatusBadRequest:
-		e.text += ": Vault refuses it: see its audit log"
+	case http.StatusBadRequest, http.StatusInternalServerError:
+		e.text += ": Vault refused it, or failed at the database (out of reach, or the user owns something): its log tells"
 	case http.StatusForbidden:
 		e.text += ": the token's policy has to allow " + needs + ", or the token has ended"
 		e.is = []error{rotation.ErrDenied}
@@ -77,8 +77,6 @@ func failed(ctx context.Context, what, needs string, header http.Header, err err
 		e.text += ": a rate limit"
 	case http.StatusPreconditionFailed, 472, 473:
 		e.text += ": this node is behind the active one: let Config.Client talk to the active node"
-	case http.StatusInternalServerError:
-		e.text += ": Vault could not do it: is the database there?"
 	case http.StatusServiceUnavailable:
 		e.text += ": sealed, or no node is active"
 	}
