@@ -84,28 +84,26 @@ func (c *CronJob) Deploy(ctx context.Context, req rotation.DeployRequest) error 
 	if err != nil {
 		return err
 	}
-	for range tries {
-		job, err := c.get(ctx)
-		if err != nil {
-			return err
-		}
-		template := job.Spec.JobTemplate.Spec.Template.Annotations
-		if stamps(template)[c.cfg.Credential] == now[c.cfg.Credential] {
-			return nil
-		}
-		patch, err := stampPatch(job.ResourceVersion, template, now, "jobTemplate", "spec", "template")
-		if err != nil {
-			return err
-		}
-		_, err = c.cfg.Client.BatchV1().CronJobs(c.cfg.Namespace).Patch(ctx, c.cfg.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manager})
-		if !apierrors.IsConflict(err) {
-			if err != nil {
-				err = failed("patch", c.Workload().String(), err)
-			}
-			return err
-		}
+	job, err := c.get(ctx)
+	if err != nil {
+		return err
 	}
-	return failf([]error{rotation.ErrNotYet}, "%s: others change it all the time", c.Workload())
+	template := job.Spec.JobTemplate.Spec.Template.Annotations
+	if stamps(template)[c.cfg.Credential] == now[c.cfg.Credential] {
+		return nil
+	}
+	patch, err := stampPatch(job.ResourceVersion, template, now, "jobTemplate", "spec", "template")
+	if err != nil {
+		return err
+	}
+	_, err = c.cfg.Client.BatchV1().CronJobs(c.cfg.Namespace).Patch(ctx, c.cfg.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manager})
+	switch {
+	case apierrors.IsConflict(err):
+		return failf([]error{rotation.ErrNotYet}, "%s: somebody else changed it meanwhile", c.Workload())
+	case err != nil:
+		return failed("patch", c.Workload().String(), err)
+	}
+	return nil
 }
 
 // Observe returns an instance for each job that has begun and not ended, with the key that it began with, and one for the template,

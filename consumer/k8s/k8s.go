@@ -20,7 +20,6 @@ const (
 	prefix  = "handover-go.github.io/"
 	keysTag = prefix + "keys" // annotation of pod templates, and so of pods: which key of each credential they were started with
 	manager = "handover"
-	tries   = 5 // how often a call begins anew because somebody else was at it at the same time
 )
 
 // stamp is the identity of a key as pods bear it.

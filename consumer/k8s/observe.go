@@ -14,8 +14,10 @@ import (
 	"github.com/handover-go/handover/rotation"
 )
 
-// page is how many objects are asked for at a time.
-const page = 250
+const (
+	page  = 250 // objects that are asked for at a time
+	tries = 5   // of a list that expires before its end
+)
 
 // Observe returns an instance for each pod that is there, also for one that terminates: it uses its key until it is gone. Its key
 // is the one that the pod was started with; a pod without a stamp is shown without a key. A workload that is scaled to nothing

@@ -149,31 +149,30 @@ func (r *Rollout) Deploy(ctx context.Context, req rotation.DeployRequest) error 
 	return r.replaced(ctx, p, now[req.Credential])
 }
 
-// stamped stamps the template unless it is.
+// stamped stamps the template unless it is. If somebody changes the workload meanwhile everything is looked at again: the key may
+// have been taken back.
 func (r *Rollout) stamped(ctx context.Context, now map[string]stamp) (progress, error) {
-	for range tries {
-		p, err := r.get(ctx)
-		switch {
-		case err != nil:
-			return p, err
-		case p.stuck != "":
-			return p, r.failf(nil, "%s", p.stuck)
-		case stamps(p.annotations)[r.cfg.Credential] == now[r.cfg.Credential]:
-			return p, nil
-		}
-		patch, err := stampPatch(p.version, p.annotations, now, "template")
-		if err != nil {
-			return p, err
-		}
-		p, err = r.patch(ctx, patch)
-		if !apierrors.IsConflict(err) {
-			if err != nil {
-				err = failed("patch", r.Workload().String(), err)
-			}
-			return p, err
-		}
+	p, err := r.get(ctx)
+	switch {
+	case err != nil:
+		return p, err
+	case p.stuck != "":
+		return p, r.failf(nil, "%s", p.stuck)
+	case stamps(p.annotations)[r.cfg.Credential] == now[r.cfg.Credential]:
+		return p, nil
 	}
-	return progress{}, r.failf([]error{rotation.ErrNotYet}, "others change it all the time")
+	patch, err := stampPatch(p.version, p.annotations, now, "template")
+	if err != nil {
+		return p, err
+	}
+	p, err = r.patch(ctx, patch)
+	switch {
+	case apierrors.IsConflict(err):
+		return p, r.failf([]error{rotation.ErrNotYet}, "somebody else changed it meanwhile")
+	case err != nil:
+		return p, failed("patch", r.Workload().String(), err)
+	}
+	return p, nil
 }
 
 // replaced looks at the pods themselves: those that terminate are in no status, and use their key until they are gone.

@@ -31,7 +31,7 @@ func cluster(t *testing.T) (*servers.KubernetesServer, *rest.Config) {
 	t.Helper()
 	s := servers.Shared(t, servers.Kubernetes)
 	return s, &rest.Config{
-		Host: s.URL, BearerToken: s.Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.CA},
+		Host: s.URL, BearerToken: s.Token, TLSClientConfig: rest.TLSClientConfig{CAFile: s.CAFile},
 		QPS: 1000, Burst: 1000, Timeout: 30 * time.Second,
 	}
 }
