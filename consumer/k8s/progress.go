@@ -74,6 +74,9 @@ func statefulSetProgress(s *appsv1.StatefulSet) progress {
 		updated: st.UpdatedReplicas, total: st.Replicas, available: st.AvailableReplicas, revised: st.CurrentRevision == st.UpdateRevision,
 		byHand: s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType,
 	}
+	if p.byHand {
+		p.revised = true // status.currentRevision stays what it was
+	}
 	if r := s.Spec.UpdateStrategy.RollingUpdate; r != nil && r.Partition != nil && *r.Partition > 0 && !p.byHand {
 		p.stuck = fmt.Sprintf("its partition is %d, and the pods below it would keep their key: set spec.updateStrategy.rollingUpdate.partition to 0", *r.Partition)
 	}

@@ -138,15 +138,21 @@ func (r *Rollout) Deploy(ctx context.Context, req rotation.DeployRequest) error 
 	if err != nil {
 		return err
 	}
-	if !p.byHand {
-		switch missing := p.waiting(); {
-		case p.failed && missing != "":
-			return r.failf(nil, "its controller has given up (ProgressDeadlineExceeded), %s: look at its newest pods", missing)
-		case missing != "":
-			return r.failf([]error{rotation.ErrNotYet}, "%s", missing)
-		}
+	missing := p.waiting()
+	switch {
+	case missing == "" || p.byHand:
+	case p.failed:
+		return r.failf(nil, "its controller has given up (ProgressDeadlineExceeded), %s: look at its newest pods", missing)
+	default:
+		return r.failf([]error{rotation.ErrNotYet}, "%s", missing)
 	}
-	return r.replaced(ctx, p, now[req.Credential])
+	if err := r.replaced(ctx, p, now[req.Credential]); err != nil {
+		return err
+	}
+	if missing != "" { // the old pods were deleted, and the new ones are not there yet
+		return r.failf([]error{rotation.ErrNotYet}, "%s", missing)
+	}
+	return nil
 }
 
 // stamped stamps the template unless it is. If somebody changes the workload meanwhile everything is looked at again: the key may

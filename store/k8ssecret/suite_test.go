@@ -115,7 +115,7 @@ func TestStoreSimulate(t *testing.T) {
 	rotationtest.Simulate(t, rotationtest.Simulation{
 		Store:       func(context.Context, *rotationtest.World) (rotation.SecretStore, error) { return s, nil },
 		RealClock:   true,
-		Sample:      5,
-		CallTimeout: time.Second,
+		Sample:      4,
+		CallTimeout: 500 * time.Millisecond,
 	})
 }
