@@ -13,6 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/handover-go/handover/consumer/k8s"
 	"github.com/handover-go/handover/rotation"
@@ -129,6 +130,8 @@ func TestDaemonSetSuite(t *testing.T) {
 	p := newPlace(t)
 	_, err := p.client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
+	_, err = p.client.CoreV1().Nodes().Patch(t.Context(), "node", types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{}) // of being not ready yet
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.client.CoreV1().Nodes().Delete(context.Background(), "node", metav1.DeleteOptions{}) })
 	p.daemonSet(t, "api", "database")
 	rotationtest.ConsumerSuite{
@@ -165,6 +168,6 @@ func TestSimulate(t *testing.T) {
 			})
 			return rotationtest.Presenter{Consumer: r, Uses: p.node.uses(w.Credential)}, err
 		},
-		RealClock: true, Sample: 2, CallTimeout: time.Second,
+		RealClock: true, Sample: 2, CallTimeout: 500 * time.Millisecond,
 	})
 }

@@ -457,10 +457,14 @@ func TestPermissions(t *testing.T) {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, ResourceNames: names, Verbs: verbs}
 	}
 	reads := []rbacv1.PolicyRule{rule("", "pods", nil, "list"), rule("apps", "replicasets", nil, "list")}
-	all := p.rollout(t, k8s.RolloutConfig{Store: p.store(t), Name: "api", Credential: credential,
-		Client: as("all", append(reads, rule("apps", "deployments", []string{"api"}, "get", "patch"))...)})
-	half := p.rollout(t, k8s.RolloutConfig{Store: p.store(t), Name: "api", Credential: credential,
-		Client: as("half", append(reads[1:], rule("apps", "deployments", []string{"api"}, "get"))...)})
+	all := p.rollout(t, k8s.RolloutConfig{
+		Store: p.store(t), Name: "api", Credential: credential,
+		Client: as("all", append(reads, rule("apps", "deployments", []string{"api"}, "get", "patch"))...),
+	})
+	half := p.rollout(t, k8s.RolloutConfig{
+		Store: p.store(t), Name: "api", Credential: credential,
+		Client: as("half", append(reads[1:], rule("apps", "deployments", []string{"api"}, "get"))...),
+	})
 	require.Eventually(t, func() bool { return all.Check(t.Context()) == nil }, patience, 50*time.Millisecond)
 	promote(t, p.store(t), credential, 2)
 	deployed(t, all, request(2))
