@@ -392,6 +392,9 @@ func TestPatchThatIsLate(t *testing.T) {
 	require.ErrorIs(t, late.Deploy(t.Context(), request(2)), rotation.ErrNotYet)
 	require.ErrorContains(t, late.Deploy(t.Context(), request(2)), "the store shows")
 	assert.EqualValues(t, 1, patches.Load())
+	d, err := p.client.AppsV1().Deployments(p.namespace).Get(t.Context(), "api", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotContains(t, fmt.Sprint(d.Spec.Template.Annotations), "key-2", "the patch came through")
 	assert.Equal(t, map[int64]int{1: 1}, serials(t, plain))
 }
 
