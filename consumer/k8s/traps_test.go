@@ -517,7 +517,7 @@ func TestAnswers(t *testing.T) {
 // No secret is printed, and none is in what is written but in Secrets.
 func TestSilent(t *testing.T) {
 	p, r := api(t, 1)
-	text, err := json.Marshal(r)
+	text, err := json.Marshal([]any{r})
 	require.NoError(t, err)
 	d, err := p.client.AppsV1().Deployments(p.namespace).Get(t.Context(), "api", metav1.GetOptions{})
 	require.NoError(t, err)
