@@ -102,11 +102,12 @@ func (p place) rollout(t *testing.T, cfg k8s.RolloutConfig) *k8s.Rollout {
 const patience = 2 * time.Minute
 
 func TestDeploymentSuite(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.deployment(t, "api", "database", 2)
 	rotationtest.ConsumerSuite{
 		Consumer: p.rollout(t, k8s.RolloutConfig{Name: "api", Credential: "database"}),
-		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience,
+		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience / 2,
 		Restarts: func(ctx context.Context) (int, error) {
 			d, err := p.client.AppsV1().Deployments(p.namespace).Get(ctx, "api", metav1.GetOptions{})
 			if err != nil {
@@ -118,15 +119,17 @@ func TestDeploymentSuite(t *testing.T) {
 }
 
 func TestStatefulSetSuite(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.statefulSet(t, "api", "database", 1, appsv1.StatefulSetUpdateStrategy{})
 	rotationtest.ConsumerSuite{
 		Consumer: p.rollout(t, k8s.RolloutConfig{Kind: k8s.StatefulSet, Name: "api", Credential: "database"}),
-		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience,
+		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience / 2,
 	}.Run(t)
 }
 
 func TestDaemonSetSuite(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, err := p.client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -136,7 +139,7 @@ func TestDaemonSetSuite(t *testing.T) {
 	p.daemonSet(t, "api", "database")
 	rotationtest.ConsumerSuite{
 		Consumer: p.rollout(t, k8s.RolloutConfig{Kind: k8s.DaemonSet, Name: "api", Credential: "database"}),
-		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience,
+		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience / 2,
 	}.Run(t)
 }
 
@@ -153,6 +156,7 @@ func TestCronJobSuite(t *testing.T) {
 
 // Rotations whose keys lie in Secrets and are used by pods.
 func TestSimulate(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	rotationtest.Simulate(t, rotationtest.Simulation{
 		Store: func(context.Context, *rotationtest.World) (rotation.SecretStore, error) { return p.store(t), nil },

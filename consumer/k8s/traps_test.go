@@ -168,10 +168,7 @@ func TestScaledInTheMiddle(t *testing.T) {
 	p.node.set(func(n *node) { n.broken = true })
 	promote(t, p.store(t), credential, 2)
 	waiting(t, r, request(2), rotation.ErrNotYet, "")
-	scale, err := p.client.AppsV1().Deployments(p.namespace).GetScale(t.Context(), "api", metav1.GetOptions{})
-	require.NoError(t, err)
-	scale.Spec.Replicas = 5
-	_, err = p.client.AppsV1().Deployments(p.namespace).UpdateScale(t.Context(), "api", scale, metav1.UpdateOptions{})
+	_, err := p.client.AppsV1().Deployments(p.namespace).Patch(t.Context(), "api", types.MergePatchType, []byte(`{"spec":{"replicas":5}}`), metav1.PatchOptions{}, "scale")
 	require.NoError(t, err)
 	p.node.set(func(n *node) { n.broken = false })
 	deployed(t, r, request(2))
