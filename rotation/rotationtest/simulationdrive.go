@@ -149,7 +149,7 @@ func (u *universe) firstTime() bool {
 func (u *universe) declare(ctx context.Context, p *process) (bool, error) {
 	if u.firstTime() {
 		u.note(p.name + " learns of the emergency")
-		u.excuse()
+		u.excuse(rotation.Key{})
 	}
 	_, err := p.rotator.Emergency(ctx, rotation.Incident{Reference: u.reference(), Credentials: []string{u.Credential}, Reason: "simulation"})
 	return err == nil, err

@@ -145,7 +145,7 @@ func (s issuerSeam) Issue(ctx context.Context, req rotation.IssueRequest) (rotat
 	u := s.p.u
 	return through(ctx, s.p, call{op: "Issue", effect: true}, func(ctx context.Context) (rotation.Key, error) {
 		if u.traits.KillsOld && !req.Current.Secret.IsZero() {
-			u.excuse()
+			u.excuse(req.Chosen)
 		}
 		key, err := u.issuer.Issue(ctx, req)
 		if !key.Secret.IsZero() {

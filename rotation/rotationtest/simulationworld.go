@@ -133,12 +133,14 @@ func (u *universe) whole(key rotation.Key) (rotation.Key, bool) {
 	return key, !key.Secret.IsZero()
 }
 
-// excuse lets every key that was made die under whoever holds it.
-func (u *universe) excuse() {
+// excuse lets every key that was made die under whoever holds it, but for one that was chosen and is not issued yet.
+func (u *universe) excuse(but rotation.Key) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, k := range u.made {
-		u.excused[digestOf(k.Secret)] = true
+		if !k.Secret.Equal(but.Secret) {
+			u.excused[digestOf(k.Secret)] = true
+		}
 	}
 }
 
