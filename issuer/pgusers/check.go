@@ -92,7 +92,7 @@ const rolesQuery = `SELECT coalesce(string_agg(quote_ident(r.rolname), ', ' ORDE
 	WHERE r.rolname NOT IN ($1::name, $2::name) AND pg_has_role($1::name, r.oid, 'MEMBER') AND NOT pg_has_role($2::name, r.oid, 'MEMBER')`
 
 // An owner can do everything that somebody with a grant can.
-const objectsQuery = `SELECT count(*), coalesce(min(pg_describe_object(d.classid, d.objid, d.objsubid)) FILTER (WHERE d.dbid IN (0, db.oid)), '')
+const objectsQuery = `SELECT count(DISTINCT (d.dbid, d.classid, d.objid, d.objsubid)), coalesce(min(pg_describe_object(d.classid, d.objid, d.objsubid)) FILTER (WHERE d.dbid IN (0, db.oid)), '')
 	FROM pg_shdepend d, pg_database db WHERE db.datname = current_database()
 	AND d.refclassid = 'pg_authid'::regclass AND d.deptype IN ('o', 'a') AND pg_has_role($1::name, d.refobjid, 'USAGE')
 	AND NOT EXISTS (SELECT FROM pg_shdepend e WHERE e.dbid = d.dbid AND e.classid = d.classid AND e.objid = d.objid AND e.objsubid = d.objsubid

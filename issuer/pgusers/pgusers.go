@@ -218,8 +218,14 @@ func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
 	if err != nil {
 		return err
 	}
-	if err := i.unused(ctx, user); err != nil {
-		return err
+	s, err := look(ctx, i.cfg.DB, user)
+	if err != nil {
+		return failed(ctx, "Disable", user, err)
+	}
+	if s.holds(key) { // else login says so
+		if err := i.unused(ctx, user); err != nil {
+			return err
+		}
 	}
 	if err := i.login(ctx, "Disable", user, key, false); err != nil {
 		return err
@@ -327,7 +333,7 @@ func (i *Issuer) userOf(ctx context.Context, what string, key rotation.Key) (str
 	}
 	var strange []string
 	for _, s := range slots {
-		if !s.free() && s.mark.state == unmarked {
+		if !s.free() && s.mark.name == "" {
 			strange = append(strange, s.user)
 		}
 	}
