@@ -58,8 +58,8 @@
 //
 // # Sources
 //
-// PostgreSQL 15 documentation, https://www.postgresql.org/docs/15/: ALTER ROLE and CREATE ROLE (one password, VALID UNTIL, a
-// password that is already a verifier is stored as it is), 21.5 password authentication, 53.8 pg_authid (the form of the verifier),
-// 54.20 pg_roles, 52.51 pg_shdepend, 9.27.2 pg_terminate_backend; release notes of 16 (CREATEROLE needs ADMIN OPTION). Tested with
-// PostgreSQL 15.18 and pgx 5.12.
+// The PostgreSQL documentation, https://www.postgresql.org/docs/15/: sql-alterrole.html and sql-createrole.html (one password, VALID
+// UNTIL, a verifier is stored as it is), catalog-pg-authid.html (its form), auth-pg-hba-conf.html, catalog-pg-shdepend.html,
+// functions-admin.html (pg_terminate_backend), monitoring-stats.html (pg_stat_activity); and the release notes of 16 (CREATEROLE
+// needs ADMIN OPTION). Tested with PostgreSQL 15.18 and pgx 5.12.
 package pgusers
