@@ -32,9 +32,10 @@ func (a account) free() bool {
 }
 
 // unusable reports whether nobody can log in with it. MariaDB makes "invalid" of CREATE USER ... IDENTIFIED VIA ... USING 'invalid'.
-// An empty one is none either while the account is locked; where it is not, Check complains.
+// An empty one is none either while the account is locked; where it is not, Check complains. Other plugins need no password to log in.
 func (e entry) unusable() bool {
-	return e.auth == "" || e.auth == "invalid" || e.auth == freedHash(e.plugin)
+	known := e.plugin == native || e.plugin == sha2
+	return known && (e.auth == "" || e.auth == "invalid" || e.auth == freedHash(e.plugin))
 }
 
 // find is the place of a password, -1 if the account has not got it; false if that cannot be told.

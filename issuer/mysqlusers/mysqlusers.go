@@ -261,12 +261,12 @@ func (i *Issuer) List(ctx context.Context) ([]rotation.KeyInfo, error) {
 	}
 	infos := []rotation.KeyInfo{}
 	for _, a := range accounts {
-		if a.free() {
-			continue
-		}
 		for _, e := range a.entries {
 			if i.dual() && e.plugin != native {
 				return nil, problem("mysqlusers: List: passwords of "+e.plugin+" cannot be told apart", errors.ErrUnsupported)
+			}
+			if a.free() {
+				continue
 			}
 			infos = append(infos, rotation.KeyInfo{Key: i.keyOf(a.user, e.auth, secret.Value{}), Disabled: a.locked})
 		}

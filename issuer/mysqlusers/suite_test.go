@@ -41,8 +41,8 @@ type world struct {
 var tests = map[string]func(*testing.T, *world){
 	"suite of two users":       func(t *testing.T, w *world) { suite(t, w, w.create2) },
 	"suite of two passwords":   func(t *testing.T, w *world) { suite(t, w, w.create1) },
-	"simulate two users":       func(t *testing.T, w *world) { simulate(t, w, 2, 4) },
-	"simulate two passwords":   func(t *testing.T, w *world) { simulate(t, w, 1, 3) },
+	"simulate two users":       func(t *testing.T, w *world) { simulate(t, w, 2, 2) },
+	"simulate two passwords":   func(t *testing.T, w *world) { simulate(t, w, 1, 1) },
 	"verifier suite":           testVerifier,
 	"names are quoted":         testNames,
 	"passwords are not logged": testLog,

@@ -166,7 +166,7 @@ func TestVerifierSuite(t *testing.T) {
 func TestSimulate(t *testing.T) {
 	w := start(t)
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 5,
+		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 3,
 		Issuer: func(ctx context.Context, world *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 			a, b := world.Credential+"-a", world.Credential+"-b"
 			world.Cleanup(func() { w.drop(t, a, b) })
@@ -182,7 +182,7 @@ func TestSimulate(t *testing.T) {
 func TestSimulateOneUser(t *testing.T) {
 	w := start(t)
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 2,
+		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 1,
 		Issuer: func(ctx context.Context, world *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 			user := world.Credential
 			world.Cleanup(func() { w.drop(t, user) })
