@@ -112,11 +112,10 @@ func kill(p *os.Process) {
 	}
 }
 
-// alive reports whether a process runs. One that has ended stays a zombie until its parent asks for it.
+// alive reports whether a process runs. One that has ended stays a zombie (Z) until its parent asks for it.
 func alive(pid int) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	return err == nil && len(fields) > 0 && fields[0] != "Z"
+	state, _ := stat(fmt.Sprintf("/proc/%d/stat", pid))
+	return state != "" && state != "Z"
 }
 
 // family is a process and what it started, and what that started; a server's processes do not always share a group. Without

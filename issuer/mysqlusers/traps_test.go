@@ -396,6 +396,7 @@ func testCheck(t *testing.T, w *world) {
 		{fmt.Sprintf("user %q lacks what %q has: GRANT SELECT ON `test`.* TO %s", b, a, quoted(b)), "GRANT SELECT ON test.* TO " + quoted(a), "REVOKE SELECT ON test.* FROM " + quoted(a), false},
 		{fmt.Sprintf("user %q logs in with an empty password", a), "ALTER USER " + quoted(a) + " ACCOUNT UNLOCK", "ALTER USER " + quoted(a) + " ACCOUNT LOCK", false},
 		{fmt.Sprintf("2 accounts have the name %q", a), "CREATE USER `" + a + "`@`192.0.2.1` ACCOUNT LOCK", "DROP USER `" + a + "`@`192.0.2.1`", false},
+		{"the server is read only: connect Config.DB to the primary", "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0", false},
 		{"lacks PROCESS", "REVOKE PROCESS ON *.* FROM " + me, "GRANT PROCESS ON *.* TO " + me, true},
 		{"lacks CONNECTION ADMIN", "REVOKE " + kill + " ON *.* FROM " + me, "GRANT " + kill + " ON *.* TO " + me, true},
 		{"lacks CREATE USER", "REVOKE CREATE USER ON *.* FROM " + me, "GRANT CREATE USER ON *.* TO " + me, true},
