@@ -412,6 +412,9 @@ func testCheck(t *testing.T, w *world) {
 	}
 	require.ErrorContains(t, w.issuer(t, w.me).Check(t.Context()), "the administrator is user")
 	if w.maria {
+		hash := "mysql_native_password USING PASSWORD('x"
+		w.do(t, "ALTER USER "+quoted(a)+" IDENTIFIED VIA "+hash+"1') OR "+hash+"2')")
+		require.ErrorContains(t, i.Check(t.Context()), "has two passwords: where users take turns each has one")
 		w.do(t, "ALTER USER "+quoted(a)+" IDENTIFIED VIA unix_socket")
 		require.ErrorContains(t, i.Check(t.Context()), "plugin unix_socket: change it to mysql_native_password")
 		_, err := issue(t.Context(), i, rotation.Key{ID: b})
