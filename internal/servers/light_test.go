@@ -151,3 +151,15 @@ func TestEtcd(t *testing.T) {
 		assert.Equal(t, http.StatusOK, resp.StatusCode, string(text))
 	})
 }
+
+// Wherever a Redis keeps its users, the administrator is there after a stop.
+func TestRedisKeeping(t *testing.T) {
+	for _, where := range []RedisUsers{RedisACLFile, RedisConfig, RedisMemory} {
+		s := RedisKeeping(t, where)
+		s.Stop()
+		s.Start()
+		require.NoError(t, s.ready(t.Context()))
+		require.Error(t, s.ping(t.Context(), s.User, "another"))
+		require.Error(t, s.ping(t.Context(), "default", "another"))
+	}
+}
