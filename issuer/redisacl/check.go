@@ -51,7 +51,7 @@ func (i *Issuer) Verify(ctx context.Context, key rotation.Key) error {
 	case len(accept) == 0:
 		return verdicts[0]
 	}
-	return failf("the nodes disagree about password %s of user %s: accepted by %s, refused by %s",
+	return failf("the nodes disagree about password %s of user %s: accepted by %s, refused by %s; add it there, or take it from the others, with ACL SETUSER",
 		ID(key.Secret), i.user, strings.Join(accept, ", "), strings.Join(refuse, ", "))
 }
 
@@ -160,7 +160,7 @@ func (i *Issuer) agree(ctx context.Context) error {
 				i.user, i.nodes[0].addr, ids(hashes[0]), n.addr, ids(hashes[at+1])))
 		}
 	}
-	return errors.Join(errs...)
+	return joined(errs...)
 }
 
 func sorted(hashes []string) []string { return slices.Sorted(slices.Values(hashes)) }

@@ -31,10 +31,10 @@
 //
 // # When nodes disagree
 //
-// Issue takes a password back, and saves that, where it could not be added to every node. If the process dies in that moment,
-// or the network does, some nodes have the password and others have not. Verify then says neither yes nor no, and
-// names the nodes, and a rotation waits. Abort it, and Revoke takes the password away everywhere; or add it to the
-// others: the ID is the beginning of the hash that ACL GETUSER shows on the nodes that have it.
+// Issue takes a password back, and saves that, where it could not be added to every node. If the process dies in that moment, or a
+// node that hung goes on later, some nodes have the password and others have not. Verify then says neither yes nor no and names
+// the nodes, the rotation waits, and its status says why. Add the password to the nodes that refuse it (ACL SETUSER user #hash) or take it
+// from the others (!hash), and the rotation goes on by itself: the ID is the beginning of the hash that ACL GETUSER shows.
 //
 // # How to prepare
 //

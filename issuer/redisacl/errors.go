@@ -81,27 +81,30 @@ func (n node) failed(ctx context.Context, args []any, err error) error {
 	return f
 }
 
-// also makes a joined error match one more sentinel.
-func also(err, is error) error {
-	return &failure{text: strings.TrimPrefix(lines(err), "redisacl: "), is: []error{err, is}}
+// joined is one error of all that failed, nil if nothing did. It was answered if all of them were.
+func joined(errs ...error) error {
+	all := &failure{answered: true}
+	var texts []string
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		var f *failure
+		all.answered = all.answered && errors.As(err, &f) && f.answered
+		all.is = append(all.is, err)
+		texts = append(texts, strings.TrimPrefix(err.Error(), "redisacl: "))
+	}
+	switch len(texts) {
+	case 0:
+		return nil
+	case 1:
+		return all.is[0]
+	}
+	all.text = strings.Join(texts, "; ")
+	return all
 }
 
-// lines is the text of a joined error on one line.
-func lines(err error) string { return strings.ReplaceAll(err.Error(), "\nredisacl: ", "; ") }
-
-// answered reports whether every failure in err is a server's refusal.
-func answered(err error) bool {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var f *failure
-		if errors.As(err, &f) && err == error(f) {
-			return f.answered
-		}
-		for _, e := range joined.Unwrap() {
-			if !answered(e) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
+// notIssued is err, and says that nothing was issued.
+func notIssued(err error) error {
+	return &failure{text: strings.TrimPrefix(err.Error(), "redisacl: "), is: []error{err, rotation.ErrNotIssued}}
 }

@@ -37,7 +37,7 @@ func (i *Issuer) each(ctx context.Context, f func(context.Context, node) error) 
 		all.Go(func() { errs[n] = f(ctx, i.nodes[n]) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	return joined(errs...)
 }
 
 // run sends one command. What it answers is stored in out if that is not nil.

@@ -130,7 +130,7 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 		return rotation.Key{}, failf("Issue: the context has ended", rotation.ErrNotIssued, err)
 	}
 	if err := i.each(ctx, i.ready); err != nil {
-		return rotation.Key{}, also(err, rotation.ErrNotIssued) // nothing was changed yet
+		return rotation.Key{}, notIssued(err) // nothing was changed yet
 	}
 	hash := hashOf(key.Secret)
 	err := i.each(ctx, func(ctx context.Context, n node) error { return n.set(ctx, i.user, "#"+hash) })
@@ -169,12 +169,13 @@ func (i *Issuer) takeBack(ctx context.Context, hash string, err error) error {
 		return err
 	})
 	if left != nil {
-		return errors.Join(err, failf("Issue: the password may be left on a node until Revoke"), left)
+		return joined(err, failf("the password may be left on a node until Revoke"), left)
 	}
-	if !answered(err) {
-		return err
+	var f *failure
+	if errors.As(err, &f) && f.answered {
+		return notIssued(err)
 	}
-	return also(err, rotation.ErrNotIssued)
+	return err
 }
 
 // Revoke takes the password away from the user on every node, saves that, and closes every connection of the user: which

@@ -5,8 +5,12 @@ package redisacl_test
 
 import (
 	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,7 +24,9 @@ import (
 
 	"github.com/handover-go/handover/internal/servers"
 	"github.com/handover-go/handover/issuer/redisacl"
+	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/store"
 )
 
 func clients(places ...*place) []*redis.Client {
@@ -395,4 +401,67 @@ func TestServerRecordsHoldNoValue(t *testing.T) {
 	require.Contains(t, records, "SAVE")
 	require.Contains(t, records, "AUTH", "the refused login is in ACL LOG")
 	assert.NotContains(t, records, key.Secret.Reveal())
+}
+
+// dies is an Issuer whose process dies when the first of two nodes has the password.
+type dies struct {
+	*redisacl.Issuer
+	first *redisacl.Issuer
+	alive bool
+}
+
+func (d *dies) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+	if d.alive {
+		return d.Issuer.Issue(ctx, req)
+	}
+	if _, err := d.first.Issue(ctx, req); err != nil {
+		return rotation.Key{}, err
+	}
+	return rotation.Key{}, errors.New("the process is dead")
+}
+
+// What a process that died between two nodes has left holds the rotation, whose problem names the nodes and what to do. It goes on by
+// itself when that is done.
+func TestDeathBetweenNodes(t *testing.T) {
+	for name, cure := range map[string]func(t *testing.T, a, b *place, rule string){
+		"added to the other":   func(t *testing.T, a, b *place, rule string) { b.do(t, "ACL SETUSER app #"+rule) },
+		"taken from the first": func(t *testing.T, a, b *place, rule string) { a.do(t, "ACL SETUSER app !"+rule) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := start(t), start(t)
+			b.do(t, "ACL SETUSER app resetpass >"+a.first().Secret.Reveal())
+			both := newIssuer(t, a, b)
+			secrets := store.NewMemory()
+			require.NoError(t, store.Seed(t.Context(), secrets, "app-redis", a.first()))
+			broken := &dies{Issuer: both, first: newIssuer(t, a)}
+			r, err := rotation.New(rotation.Config{
+				Journal: journal.NewMemory(), Store: secrets, CallTimeout: 200 * time.Millisecond, ClockSkew: -1,
+				Logger: slog.New(slog.DiscardHandler),
+				Credentials: []rotation.Credential{{
+					Name: "app-redis", Type: rotation.Database, Issuer: broken,
+					Policy: rotation.Policy{Overlap: time.Millisecond, Quiet: -1},
+				}},
+			})
+			require.NoError(t, err)
+			_, err = r.Rotate(t.Context(), "app-redis", rotation.Trigger{Reason: "test"})
+			require.Error(t, err)
+			broken.alive = true
+			require.Eventually(t, func() bool {
+				_, err = r.Advance(t.Context(), "app-redis")
+				return err != nil && strings.Contains(err.Error(), "the nodes disagree")
+			}, time.Minute, 50*time.Millisecond)
+			require.ErrorContains(t, err, fmt.Sprintf("accepted by %s, refused by %s", a.Addr, b.Addr))
+
+			v, err := secrets.Load(t.Context(), "app-redis")
+			require.NoError(t, err)
+			pending := v.Key(rotation.RolePending)
+			require.ErrorContains(t, both.Verify(t.Context(), pending), "password "+pending.ID)
+			cure(t, a, b, fmt.Sprintf("%x", sha256.Sum256([]byte(pending.Secret.Reveal()))))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			require.NoError(t, r.Wait(ctx, "app-redis"))
+			require.NoError(t, both.Verify(t.Context(), pending), "the same value is in use now")
+			require.ErrorIs(t, both.Verify(t.Context(), a.first()), rotation.ErrRejected)
+		})
+	}
 }
