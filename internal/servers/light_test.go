@@ -5,6 +5,8 @@ package servers
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"os/exec"
@@ -162,4 +164,13 @@ func TestRedisKeeping(t *testing.T) {
 		require.Error(t, s.ping(t.Context(), s.User, "another"))
 		require.Error(t, s.ping(t.Context(), "default", "another"))
 	}
+}
+
+func TestLDAPWith(t *testing.T) {
+	s := LDAPWith(t, LDAPOptions{Modules: []string{"ppolicy"}, Access: "access to * by * none\n", Database: "overlay ppolicy", TLS: true})
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(s.CA))
+	c, err := tls.Dial("tcp", strings.TrimPrefix(s.TLSURL, "ldaps://"), &tls.Config{RootCAs: roots})
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
 }
