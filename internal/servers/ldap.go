@@ -37,6 +37,7 @@ type LDAPServer struct {
 // LDAPOptions of a slapd that is configured in another way.
 type LDAPOptions struct {
 	Modules  []string // to be loaded: "ppolicy"
+	Global   string   // a line that is not the database's: "allow bind_anon_dn"
 	Access   string   // lines instead of the usual access rules
 	Database string   // more lines for the database: "overlay ppolicy"
 	TLS      bool     // with a certificate for 127.0.0.1
@@ -69,6 +70,7 @@ func LDAPWith(t testing.TB, o LDAPOptions) *LDAPServer {
 	for _, name := range o.Modules {
 		modules += "moduleload " + name + "\n"
 	}
+	modules += o.Global + "\n"
 	urls := s.URL
 	if o.TLS {
 		var cert, key string
