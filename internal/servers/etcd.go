@@ -5,10 +5,7 @@ package servers
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"testing"
-	"time"
 )
 
 // EtcdServer is an etcd of one member, which asks for no password until a test turns that on.
@@ -34,29 +31,7 @@ func Etcd(t testing.TB) *EtcdServer {
 		"--listen-client-urls", s.URL, "--advertise-client-urls", s.URL,
 		"--listen-peer-urls", "http://" + peer, "--initial-advertise-peer-urls", "http://" + peer, "--initial-cluster", "default=http://" + peer,
 	}
-	s.ready = func(ctx context.Context) error { return get(ctx, http.DefaultTransport, s.URL+"/health") }
+	s.ready = func(ctx context.Context) error { return get(ctx, nil, s.URL+"/health") }
 	s.Start()
 	return s
-}
-
-const probeTime = 2 * time.Second
-
-// get asks for a page that answers 200 when its server is ready.
-func get(ctx context.Context, transport http.RoundTripper, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	req.Close = true
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/handover-go/handover/internal/servers/heavy"
 )
 
 // requireServers is the variable that turns the skip for a server that is not installed into a failure.
@@ -42,6 +44,23 @@ func missing(t testing.TB, what string) {
 		t.Fatalf("%s=1: %s", requireServers, what)
 	}
 	t.Skip("skipped: " + what)
+}
+
+// heavyFolder returns the folder of a server that is built, and skips the test while it is not, since that takes minutes.
+func heavyFolder(t testing.TB, name string) string {
+	t.Helper()
+	server, err := heavy.Named(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := server.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(folder); err != nil {
+		t.Skipf("skipped: %s is not built; go run github.com/handover-go/handover/internal/servers/build %[1]s", name)
+	}
+	return folder
 }
 
 // The ports lie below those that systems give to outgoing connections, so that a server that starts again finds its own free.

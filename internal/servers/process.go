@@ -136,19 +136,37 @@ func (p *Process) run(path string, args ...string) {
 func (p *Process) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-p.done:
+			cancel()
+		case <-ended:
+		}
+	}()
+	if err := poll(ctx, func() error { return p.ready(ctx) }); err != nil {
+		if !p.runs() {
+			return fmt.Errorf("it ended at once: %w", p.waitErr)
+		}
+		return fmt.Errorf("it does not answer: %w", err)
+	}
+	return nil
+}
+
+// poll calls f until it returns nil or ctx ends, and returns its last error then.
+func poll(ctx context.Context, f func() error) error {
 	again := time.NewTicker(look)
 	defer again.Stop()
 	for {
-		err := p.ready(ctx)
+		err := f()
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-again.C:
-		case <-p.done:
-			return fmt.Errorf("it ended at once: %w", p.waitErr)
 		case <-ctx.Done():
-			return fmt.Errorf("it does not answer: %w", err)
+			return err
 		}
 	}
 }
@@ -268,4 +286,3 @@ func (p *Process) tail() []byte {
 	}
 	return bytes.TrimSpace(text[max(0, len(text)-most):])
 }
-

@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 )
@@ -83,16 +82,4 @@ func (s *RedisServer) ping(ctx context.Context, user, password string) error {
 		return fmt.Errorf("redis answers %s", answer)
 	}
 	return nil
-}
-
-// dial connects, for as long as a probe may take at most.
-func dial(ctx context.Context, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	deadline, _ := ctx.Deadline()
-	return c, c.SetDeadline(deadline)
 }
