@@ -12,6 +12,7 @@ require (
 	github.com/handover-go/handover/internal/servers v0.0.0-00010101000000-000000000000
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/mod v0.41.0
 	modernc.org/sqlite v1.60.1
 )
 
