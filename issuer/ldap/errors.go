@@ -43,7 +43,9 @@ func failf(format string, args ...any) error {
 }
 
 // fail is a failure of one server.
-func (s server) fail(text string, is ...error) error { return &failure{text: s.url + ": " + text, is: is} }
+func (s server) fail(text string, is ...error) error {
+	return &failure{text: s.url + ": " + text, is: is}
+}
 
 // notIssued is err, and says that nothing was issued.
 func notIssued(err error) error {
