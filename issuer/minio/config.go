@@ -36,8 +36,8 @@ func (c Config) validate() (*url.URL, error) {
 	if len(c.Policy) > 4096 {
 		wrong("Policy has more than 4096 bytes")
 	}
-	if c.Lifetime < 0 || (c.Lifetime > 0 && c.Lifetime < time.Second) {
-		wrong("Lifetime is negative or less than a second")
+	if c.Lifetime != 0 && (c.Lifetime < 16*time.Minute || c.Lifetime > 364*24*time.Hour) {
+		wrong("Lifetime is not between 16 minutes and 364 days")
 	}
 	return endpoint, errors.Join(errs...)
 }

@@ -2,10 +2,14 @@ module github.com/handover-go/handover/issuer/minio
 
 go 1.26.0
 
-replace github.com/handover-go/handover => ../..
+replace (
+	github.com/handover-go/handover => ../..
+	github.com/handover-go/handover/internal/servers => ../../internal/servers
+)
 
 require (
 	github.com/handover-go/handover v0.0.0-00010101000000-000000000000
+	github.com/handover-go/handover/internal/servers v0.0.0-00010101000000-000000000000
 	github.com/minio/madmin-go/v3 v3.0.109
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/stretchr/testify v1.12.1

@@ -6,69 +6,44 @@ package minio_test
 import (
 	"crypto/rand"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/minio/madmin-go/v3"
 	s3 "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/require"
 
+	"github.com/handover-go/handover/internal/servers"
 	"github.com/handover-go/handover/issuer/minio"
 	"github.com/handover-go/handover/rotation"
 )
 
-type server struct {
-	URL, User, Password string
+// server is a MinIO that the tests of this package share.
+type server struct{ *servers.MinIOServer }
+
+func start(t *testing.T) server {
+	t.Helper()
+	return server{servers.Shared(t, servers.MinIO)}
 }
 
-var one *server
+func TestMain(m *testing.M) { servers.Main(m) }
 
-func start(t *testing.T) *server {
-	if one != nil {
-		return one
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	l.Close()
-	dir, err := os.MkdirTemp("", "forge-minio")
-	require.NoError(t, err)
-	cmd := exec.Command("/tmp/forge-build/bin/minio", "server", "--address", addr, "--quiet", dir)
-	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER=rootuser", "MINIO_ROOT_PASSWORD=rootpassword", "MINIO_UPDATE=off", "MINIO_BROWSER=off")
-	cmd.Stderr = os.Stderr
-	require.NoError(t, cmd.Start())
-	stop = func() { cmd.Process.Kill(); cmd.Wait(); os.RemoveAll(dir) }
-	one = &server{"http://" + addr, "rootuser", "rootpassword"}
-	require.Eventually(t, func() bool {
-		r, err := http.Get(one.URL + "/minio/health/ready")
-		return err == nil && r.StatusCode == 200
-	}, time.Minute, 50*time.Millisecond)
-	return one
+func (s server) root() *credentials.Credentials {
+	return credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")
 }
 
-var stop = func() {}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	stop()
-	os.Exit(code)
-}
-
-func (s *server) admin(t *testing.T) *madmin.AdminClient {
-	c, err := madmin.NewWithOptions(s.URL[len("http://"):], &madmin.Options{Creds: credentials.NewStaticV4(s.User, s.Password, "")})
+func (s server) admin(t *testing.T) *madmin.AdminClient {
+	t.Helper()
+	c, err := madmin.NewWithOptions(s.Addr, &madmin.Options{Creds: s.root()})
 	require.NoError(t, err)
 	return c
 }
 
 // user makes a user who may do everything with S3.
-func (s *server) user(t *testing.T) string {
+func (s server) user(t *testing.T) string {
 	t.Helper()
 	name := "app-" + strings.ToLower(rand.Text()[:8])
 	admin := s.admin(t)
@@ -79,10 +54,10 @@ func (s *server) user(t *testing.T) string {
 }
 
 // config is the root's, for keys of a new user.
-func (s *server) config(t *testing.T) minio.Config {
+func (s server) config(t *testing.T) minio.Config {
 	t.Helper()
 	return minio.Config{
-		URL: s.URL, Credentials: credentials.NewStaticV4(s.User, s.Password, ""), User: s.user(t), Propagation: -1,
+		URL: s.URL, Credentials: s.root(), User: s.user(t), Propagation: -1,
 	}
 }
 

@@ -37,7 +37,9 @@ type Config struct {
 	// if a key that it did not make may have to be replaced after its end.
 	Policy string
 
-	Lifetime time.Duration // keys end by themselves after this, in whole seconds; zero: they do not
+	// Lifetime is after which keys end by themselves, in whole seconds. MinIO takes 15 minutes to 365 days by its own clock, hence 16
+	// minutes to 364 days here. Zero: they do not end.
+	Lifetime time.Duration
 
 	// Propagation is how long a change may take to be known to every node. Zero: 15 minutes, which is when a node that missed the
 	// notice has read all keys again. Negative: none, for a single server or nodes that keep their keys in etcd.
