@@ -132,7 +132,6 @@ func TestCheckNamesThePermission(t *testing.T) {
 		t.Helper()
 		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + actions + `]}]}`
 		require.NoError(t, admin.AddCannedPolicy(t.Context(), other, []byte(policy)))
-		require.NoError(t, admin.SetPolicy(t.Context(), other, other, false))
 	}
 	key := issue(t, newIssuer(t, s.config(t)), rotation.Key{})
 
@@ -140,6 +139,8 @@ func TestCheckNamesThePermission(t *testing.T) {
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	assert.ErrorContains(t, err, "admin:ListServiceAccounts")
 	grant(`"admin:ListServiceAccounts"`)
+	_, err = admin.AttachPolicy(t.Context(), madmin.PolicyAssociationReq{Policies: []string{other}, User: other})
+	require.NoError(t, err)
 	err = i.Check(t.Context())
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	assert.ErrorContains(t, err, "admin:CreateServiceAccount")
