@@ -116,7 +116,9 @@ func (s *KubernetesServer) accountKeys() (private, public string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	encode := func(kind string, der []byte) string { return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})) }
+	encode := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
 	return s.file("sa.key", encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))), s.file("sa.pub", encode("PUBLIC KEY", der))
 }
 

@@ -62,6 +62,7 @@ func (s *PostgresServer) DSN(user, password, database string) string {
 }
 
 // Socket returns the URL of a database through the server's Unix socket, as the superuser and without a password.
+// Nobody is asked for a password there. More parameters can follow as "&name=value".
 func (s *PostgresServer) Socket(database string) string {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	q := url.Values{"host": {s.dir}, "port": {port}, "user": {s.User}}
