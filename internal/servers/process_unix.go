@@ -6,10 +6,13 @@
 package servers
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,14 +46,50 @@ func own(path string, as *syscall.SysProcAttr) error {
 	return os.Chown(path, int(as.Credential.Uid), int(as.Credential.Gid))
 }
 
+// pause returns when all of them stand still: on a busy machine a process goes on for a while after the signal was sent, and may
+// start others.
 func pause(pid int) error {
-	// The parent first, else it goes on starting others.
-	for _, id := range family(pid) {
-		if err := syscall.Kill(id, syscall.SIGSTOP); err != nil && id == pid {
-			return err
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return poll(ctx, func() error {
+		moving := 0
+		for _, id := range family(pid) {
+			if err := syscall.Kill(id, syscall.SIGSTOP); err != nil && id == pid {
+				return err
+			}
+			if moves(id) {
+				moving++
+			}
 		}
+		if moving > 0 {
+			return fmt.Errorf("%d of its processes do not stand still", moving)
+		}
+		return nil
+	})
+}
+
+// moves reports whether a thread of a process is neither stopped (T) nor at its end (Z, X). Without /proc nobody knows.
+func moves(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	return slices.ContainsFunc(threads, func(name string) bool {
+		state, _ := stat(name)
+		return !strings.Contains("TZX", state)
+	})
+}
+
+// stat reads the state of a process or a thread, and its parent; "" if it has ended.
+func stat(name string) (state string, parent int) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", 0
 	}
-	return nil
+	// "pid (name) state parent ...", where a name may have spaces and parentheses.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 2 {
+		return "", 0
+	}
+	parent, _ = strconv.Atoi(fields[1])
+	return fields[0], parent
 }
 
 func resume(pid int) {
@@ -73,15 +112,8 @@ func family(pid int) []int {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
 		id, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		// "pid (name) state parent ...", where a name may have spaces and parentheses.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) > 1 {
-			parent, _ := strconv.Atoi(fields[1])
+		if state, parent := stat(name); state != "" {
 			children[parent] = append(children[parent], id)
 		}
 	}
