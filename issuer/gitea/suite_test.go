@@ -71,7 +71,7 @@ func TestVerifierSuite(t *testing.T) {
 func TestSimulate(t *testing.T) {
 	s := start(t)
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true, CallTimeout: time.Second, Sample: 3,
+		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 2,
 		Issuer: func(_ context.Context, w *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 			i, err := gitea.New(s.config(t))
 			return i, i, err
