@@ -4,13 +4,22 @@
 package servers
 
 import (
+	"cmp"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // LDAPServer is an OpenLDAP slapd with the schemas core, cosine and inetorgperson, where an entry may change its own password.
@@ -21,10 +30,28 @@ type LDAPServer struct {
 	BaseDN   string // the suffix of the directory, whose entry the test makes, as the administrator
 	AdminDN  string // may do everything
 	Password string // of AdminDN
+	TLSURL   string // ldaps://host:port; empty without LDAPOptions.TLS
+	CA       []byte // PEM of the certificate that TLSURL, and StartTLS at URL, show
+}
+
+// LDAPOptions of a slapd that is configured in another way.
+type LDAPOptions struct {
+	Modules  []string // to be loaded: "ppolicy"
+	Global   string   // a line that is not the database's: "allow bind_anon_dn"
+	Access   string   // lines instead of the usual access rules
+	Database string   // more lines for the database: "overlay ppolicy"
+	TLS      bool     // with a certificate for 127.0.0.1
 }
 
 // LDAP starts a slapd with an empty directory.
-func LDAP(t testing.TB) *LDAPServer {
+func LDAP(t testing.TB) *LDAPServer { return LDAPWith(t, LDAPOptions{}) }
+
+const usualAccess = `access to attrs=userPassword by self write by anonymous auth by * none
+access to * by self write by users read by * none
+`
+
+// LDAPWith starts a slapd with an empty directory and a configuration of its own.
+func LDAPWith(t testing.TB, o LDAPOptions) *LDAPServer {
 	t.Helper()
 	path, ok := find([]string{"slapd"}, "/usr/sbin", "/usr/lib/openldap", "/usr/libexec", "/usr/local/libexec")
 	schema, schemaOK := find([]string{"core.schema"}, "/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
@@ -40,6 +67,19 @@ func LDAP(t testing.TB) *LDAPServer {
 	if module, ok := find([]string{"back_mdb.la", "back_mdb.so"}, "/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap"); ok {
 		modules = "modulepath " + filepath.Dir(module) + "\nmoduleload back_mdb\n"
 	}
+	for _, name := range o.Modules {
+		modules += "moduleload " + name + "\n"
+	}
+	modules += o.Global + "\n"
+	urls := s.URL
+	if o.TLS {
+		var cert, key string
+		cert, key, s.CA = s.certificate()
+		addr, _ := freeAddr(t)
+		s.TLSURL = "ldaps://" + addr
+		urls += " " + s.TLSURL
+		modules += "TLSCertificateFile " + cert + "\nTLSCertificateKeyFile " + key + "\n"
+	}
 	folder := filepath.Dir(schema)
 	conf := s.file("slapd.conf", fmt.Sprintf(`include %[1]s/core.schema
 include %[1]s/cosine.schema
@@ -51,13 +91,37 @@ rootdn "%[5]s"
 rootpw %[6]s
 directory %[7]s
 dbnosync
-access to attrs=userPassword by self write by anonymous auth by * none
-access to * by self write by users read by * none
-`, folder, s.dir, modules, s.BaseDN, s.AdminDN, s.Password, s.folder("data")))
-	s.args = []string{"-f", conf, "-h", s.URL, "-d", "0"}
+%[8]s%[9]s
+`, folder, s.dir, modules, s.BaseDN, s.AdminDN, s.Password, s.folder("data"), cmp.Or(o.Access, usualAccess), o.Database))
+	s.args = []string{"-f", conf, "-h", urls, "-d", "0"}
 	s.ready = func(ctx context.Context) error { return s.bind(ctx, s.AdminDN, s.Password) }
 	s.Start()
 	return s
+}
+
+// certificate writes a certificate for 127.0.0.1 that signs itself, and its key.
+func (s *LDAPServer) certificate() (certFile, keyFile string, ca []byte) {
+	s.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return s.file("cert.pem", string(ca)), s.file("key.pem", string(private)), ca
 }
 
 // bind logs in (RFC 4511, section 4.2), with a name and a password that are short enough for lengths of one byte.

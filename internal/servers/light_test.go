@@ -5,6 +5,8 @@ package servers
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"os/exec"
@@ -150,4 +152,25 @@ func TestEtcd(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, resp.StatusCode, string(text))
 	})
+}
+
+// Wherever a Redis keeps its users, the administrator is there after a stop.
+func TestRedisKeeping(t *testing.T) {
+	for _, where := range []RedisUsers{RedisACLFile, RedisConfig, RedisMemory} {
+		s := RedisKeeping(t, where)
+		s.Stop()
+		s.Start()
+		require.NoError(t, s.ready(t.Context()))
+		require.Error(t, s.ping(t.Context(), s.User, "another"))
+		require.Error(t, s.ping(t.Context(), "default", "another"))
+	}
+}
+
+func TestLDAPWith(t *testing.T) {
+	s := LDAPWith(t, LDAPOptions{Modules: []string{"ppolicy"}, Access: "access to * by * none\n", Database: "overlay ppolicy", TLS: true})
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(s.CA))
+	c, err := tls.Dial("tcp", strings.TrimPrefix(s.TLSURL, "ldaps://"), &tls.Config{RootCAs: roots})
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
 }

@@ -136,11 +136,11 @@ func (p *Process) run(path string, args ...string) {
 func (p *Process) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	ended := make(chan struct{})
+	done, ended := p.done, make(chan struct{}) // a later start has another p.done
 	defer close(ended)
 	go func() {
 		select {
-		case <-p.done:
+		case <-done:
 			cancel()
 		case <-ended:
 		}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // unprivileged returns the first of users that there is, for a server to run as, or nil if this is not root or none is given.
@@ -50,7 +51,28 @@ func pause(pid int) error {
 			return err
 		}
 	}
+	for _, id := range family(pid) {
+		for until := time.Now().Add(grace); !stopped(id) && time.Now().Before(until); {
+			time.Sleep(time.Millisecond) // the signal was sent: what a thread is in the middle of, it may still do
+		}
+	}
 	return nil
+}
+
+// stopped reports whether every thread of a process stands still. Without /proc it is believed.
+func stopped(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) > 0 && (fields[0] == "R" || fields[0] == "S" || fields[0] == "D") {
+			return false
+		}
+	}
+	return true
 }
 
 func resume(pid int) {

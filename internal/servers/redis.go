@@ -21,9 +21,22 @@ type RedisServer struct {
 	Password string
 }
 
+// RedisUsers is where a Redis keeps its users.
+type RedisUsers int
+
+// Where it keeps them.
+const (
+	RedisACLFile RedisUsers = iota // ACL SAVE works
+	RedisConfig                    // in its configuration file: CONFIG REWRITE works
+	RedisMemory                    // nowhere: those that are made later are gone after a stop
+)
+
 // Redis starts a Redis (or a Valkey) with an ACL file, so that ACL SAVE works and users outlive a stop. What is stored does
 // not.
-func Redis(t testing.TB) *RedisServer {
+func Redis(t testing.TB) *RedisServer { return RedisKeeping(t, RedisACLFile) }
+
+// RedisKeeping starts a Redis that keeps its users somewhere else.
+func RedisKeeping(t testing.TB, users RedisUsers) *RedisServer {
 	t.Helper()
 	names := []string{"redis-server", "valkey-server"}
 	path, ok := find(names)
@@ -33,10 +46,18 @@ func Redis(t testing.TB) *RedisServer {
 	s := &RedisServer{Process: newProcess(t, "redis", path), User: "admin", Password: rand.Text()}
 	var port string
 	s.Addr, port = freeAddr(t)
-	acl := s.file("users.acl", fmt.Sprintf("user default off\nuser %s on #%x ~* &* +@all\n", s.User, sha256.Sum256([]byte(s.Password))))
+	admin := fmt.Sprintf("on #%x ~* &* +@all", sha256.Sum256([]byte(s.Password)))
 	s.args = []string{
-		"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--aclfile", acl,
-		"--save", "", "--appendonly", "no", "--daemonize", "no",
+		"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+	}
+	lines := fmt.Sprintf("user default off\nuser %s %s\n", s.User, admin)
+	switch users {
+	case RedisACLFile:
+		s.args = append(s.args, "--aclfile", s.file("users.acl", lines))
+	case RedisConfig:
+		s.args = append([]string{s.file("redis.conf", lines)}, s.args...)
+	case RedisMemory:
+		s.args = append(append(s.args, "--user", "default", "off", "--user", s.User), strings.Fields(admin)...)
 	}
 	s.ready = func(ctx context.Context) error { return s.ping(ctx, s.User, s.Password) }
 	s.Start()
