@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/handover-go/handover/rotation"
 )
@@ -15,8 +16,9 @@ import (
 // one, because a key without an ID may need a person to revoke it, and key.IssuedAt, because an unknown age counts as
 // overdue. Generation defaults to 1; Serial is left to the engine.
 //
-// It fails with rotation.ErrConflict, and changes nothing, if the store has a current key: a bare value that Unmarshal
-// reads is one, and needs no Seed. Other keys of the credential stay as they are.
+// A value that was in the store before this library (see Unmarshal) is a current key without an ID, and Seed with the same value
+// completes it, until the first rotation. Against any other current key Seed fails with rotation.ErrConflict, and changes nothing. Other keys of the
+// credential stay as they are.
 func Seed(ctx context.Context, s rotation.SecretStore, name string, key rotation.Key) error {
 	if err := checkSeed(s, name, key); err != nil {
 		return err
@@ -25,18 +27,30 @@ func Seed(ctx context.Context, s rotation.SecretStore, name string, key rotation
 	if err != nil {
 		return err
 	}
-	for _, k := range v.Keys {
-		if k.Role == rotation.RoleCurrent {
-			return failf("store: Seed: %q has a current key already: %w", name, rotation.ErrConflict)
-		}
-	}
 	key.Serial = 0
 	if key.Generation == 0 {
 		key.Generation = 1
 	}
-	v.Keys = append(v.Keys, rotation.StoredKey{Key: key, Role: rotation.RoleCurrent})
+	seeded := rotation.StoredKey{Key: key, Role: rotation.RoleCurrent}
+	i := slices.IndexFunc(v.Keys, func(k rotation.StoredKey) bool { return k.Role == rotation.RoleCurrent })
+	switch {
+	case i < 0:
+		v.Keys = append(v.Keys, seeded)
+	case v.Stamp != "" || !bare(v.Keys[i]):
+		return failf("store: Seed: %q has a current key already: %w", name, rotation.ErrConflict)
+	case v.Keys[i].Key.Secret.Equal(key.Secret):
+		v.Keys = slices.Clone(v.Keys)
+		v.Keys[i] = seeded
+	default:
+		return failf("store: Seed: %q has a current key already, with another value: seed that value, or take it away first: %w", name, rotation.ErrConflict)
+	}
 	v.Stamp = "" // no rotation wrote this state
 	return s.Save(ctx, name, v)
+}
+
+// bare reports whether k is a value that nobody has said more about.
+func bare(k rotation.StoredKey) bool {
+	return !k.Compromised && k.Key.Equal(rotation.Key{Secret: k.Key.Secret})
 }
 
 func checkSeed(s rotation.SecretStore, name string, key rotation.Key) error {

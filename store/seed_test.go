@@ -32,6 +32,49 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// A value that was there before this library has no ID. Seed says what there is to say about it.
+func TestSeedCompletesABareValue(t *testing.T) {
+	for place, make := range places {
+		t.Run(place, func(t *testing.T) {
+			s := make(t)(t)
+			v := rotation.Versions{Keys: []rotation.StoredKey{
+				{Key: testKey(3, "older"), Role: rotation.RolePrevious},
+				{Key: rotation.Key{Secret: secret.New("in use")}, Role: rotation.RoleCurrent},
+			}}
+			require.NoError(t, s.Save(t.Context(), name, v))
+			err := store.Seed(t.Context(), s, name, testKey(7, "another"))
+			require.ErrorIs(t, err, rotation.ErrConflict)
+			require.ErrorContains(t, err, "seed that value, or take it away first")
+
+			want := testKey(7, "in use")
+			require.NoError(t, store.Seed(t.Context(), s, name, want))
+			want.Serial = 0
+			v.Keys[1].Key = want
+			requireSame(t, v, load(t, s))
+			require.ErrorIs(t, store.Seed(t.Context(), s, name, want), rotation.ErrConflict)
+		})
+	}
+}
+
+// A key that a rotation has numbered is not Seed's any more.
+func TestSeedLeavesANumberedKeyAlone(t *testing.T) {
+	key := rotation.StoredKey{Key: rotation.Key{Secret: secret.New("v")}, Role: rotation.RoleCurrent}
+	numbered, compromised := key, key
+	numbered.Key.Serial, compromised.Compromised = 4, true
+	for what, v := range map[string]rotation.Versions{
+		"numbered":    {Keys: []rotation.StoredKey{numbered}},
+		"compromised": {Keys: []rotation.StoredKey{compromised}},
+		"stamped":     {Keys: []rotation.StoredKey{key}, Stamp: "a rotation was here"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := store.NewMemory()
+			save(t, s, v)
+			require.ErrorIs(t, store.Seed(t.Context(), s, name, rotation.Key{ID: "AK1", Secret: secret.New("v")}), rotation.ErrConflict)
+			assert.Empty(t, load(t, s).Keys[0].Key.ID)
+		})
+	}
+}
+
 func TestSeedGeneration(t *testing.T) {
 	s := store.NewMemory()
 	require.NoError(t, store.Seed(t.Context(), s, name, rotation.Key{Secret: secret.New("v")}))
