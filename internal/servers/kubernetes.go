@@ -21,7 +21,7 @@ import (
 // says in their status that they do. Its methods stop and pause the API server alone.
 type KubernetesServer struct {
 	*Process            // kube-apiserver
-	Manager    *Process // kube-controller-manager: deployments, replica sets, jobs, cron jobs, service accounts, garbage collection
+	Manager    *Process // kube-controller-manager: deployments, replica, stateful and daemon sets, jobs, cron jobs, service accounts, garbage collection
 	Etcd       *EtcdServer
 	URL        string // https://host:port
 	CAFile     string // what the certificate of URL is verified with
@@ -67,7 +67,7 @@ func (s *KubernetesServer) startManager(folder, private string) {
 	m.args = []string{
 		"--kubeconfig=" + s.Kubeconfig, "--bind-address=127.0.0.1", "--secure-port=" + port, "--cert-dir=" + certs,
 		"--leader-elect=false", "--service-account-private-key-file=" + private,
-		"--controllers=deployment-controller,replicaset-controller,job-controller,cronjob-controller," +
+		"--controllers=deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,cronjob-controller," +
 			"serviceaccount-controller,garbage-collector-controller",
 	}
 	m.ready = func(ctx context.Context) error {
