@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,12 +82,24 @@ func resume(pid int) {
 	}
 }
 
+// kill returns when what the process had started is gone too: what is left of a PostgreSQL keeps the next one from starting.
 func kill(p *os.Process) {
+	_ = syscall.Kill(p.Pid, syscall.SIGSTOP) // from here on it starts nothing
 	others := family(p.Pid)[1:]
 	_ = p.Kill()
 	for _, id := range others {
 		_ = syscall.Kill(id, syscall.SIGKILL)
 	}
+	for end := time.Now().Add(grace); time.Now().Before(end) && slices.ContainsFunc(others, alive); {
+		time.Sleep(look)
+	}
+}
+
+// alive reports whether a process runs. One that has ended stays a zombie until its parent asks for it.
+func alive(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	return err == nil && len(fields) > 0 && fields[0] != "Z"
 }
 
 // family is a process and what it started, and what that started; a server's processes do not always share a group. Without

@@ -1,0 +1,67 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pgusers_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/issuer/pgusers"
+	"github.com/handover-go/handover/rotation"
+)
+
+// Each thing that is missing is named, to whoever asks before anything is issued.
+func TestCheck(t *testing.T) {
+	w := start(t)
+	group := unique("group")
+	table := unique("orders")
+	w.do(t, "CREATE ROLE "+group+" NOLOGIN", "CREATE TABLE "+table+" (id int)", "GRANT SELECT ON "+table+" TO "+group)
+	var admin string
+	require.NoError(t, w.admin.QueryRow("SELECT current_user").Scan(&admin))
+
+	i, a, b := w.pair(t)
+	w.do(t, "GRANT "+group+" TO "+quoted(a)+", "+quoted(b))
+	require.NoError(t, i.Check(t.Context()))
+	for _, c := range []struct {
+		want   string
+		spoil  string
+		mend   string
+		denied bool
+	}{
+		{`user "` + b + `" is no member of ` + group + `, as "` + a + `" is: GRANT ` + group + ` TO "` + b + `"`, "REVOKE " + group + " FROM " + b, "GRANT " + group + " TO " + b, false},
+		{`user "` + b + `" has no rights on 1 object that "` + a + `" owns or was granted, for example table ` + table, "GRANT INSERT ON " + table + " TO " + a + "; REVOKE " + group + " FROM " + b, "REVOKE INSERT ON " + table + " FROM " + a + "; GRANT " + group + " TO " + b, false},
+		{`user "` + a + `" has no rights on 1 object`, "CREATE SCHEMA owned AUTHORIZATION " + b, "DROP SCHEMA owned", false},
+		{"differ in an attribute", "ALTER ROLE " + b + " CREATEDB", "ALTER ROLE " + b + " NOCREATEDB", false},
+		{`user "` + a + `" lacks a setting of "` + b + `"`, "ALTER ROLE " + b + " SET search_path = app", "ALTER ROLE " + b + " RESET ALL", false},
+		{`user "` + a + `" is a superuser`, "ALTER ROLE " + a + " SUPERUSER", "ALTER ROLE " + a + " NOSUPERUSER", true},
+		{`lacks CREATEROLE`, "ALTER ROLE " + admin + " NOCREATEROLE", "ALTER ROLE " + admin + " CREATEROLE", true},
+		{
+			`cannot end sessions of user "` + a + `": GRANT pg_signal_backend TO "` + admin + `"`,
+			"REVOKE pg_signal_backend FROM " + admin + "; ALTER ROLE " + admin + " NOINHERIT", "GRANT pg_signal_backend TO " + admin + "; ALTER ROLE " + admin + " INHERIT", true,
+		},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			w.do(t, strings.Split(c.spoil, "; ")...)
+			err := i.Check(t.Context())
+			require.ErrorContains(t, err, c.want)
+			if c.denied {
+				require.ErrorIs(t, err, rotation.ErrDenied)
+			}
+			w.do(t, strings.Split(c.mend, "; ")...)
+			require.NoError(t, i.Check(t.Context()))
+		})
+	}
+	self, err := pgusers.New(pgusers.Config{DB: w.admin, Server: w.Addr, Users: []string{admin}})
+	require.NoError(t, err)
+	require.ErrorContains(t, self.Check(t.Context()), "the administrator is user")
+
+	// The second user as a member of the first one can do what that can, and not the other way round.
+	i, a, b = w.pair(t)
+	w.do(t, "GRANT "+quoted(a)+" TO "+quoted(b), "GRANT SELECT ON "+table+" TO "+quoted(a))
+	require.NoError(t, i.Check(t.Context()))
+	w.do(t, "GRANT INSERT ON "+table+" TO "+quoted(b))
+	require.NoError(t, i.Check(t.Context()), "privileges on an object are not compared")
+}
