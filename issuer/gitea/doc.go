@@ -1,0 +1,34 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gitea makes and ends access tokens of one user of a Gitea server, with Gitea's own client, code.gitea.io/sdk/gitea, and
+// makes the secrets of a webhook that Gitea sends (see [Hooks]).
+//
+// # What Gitea does
+//
+// A user has any number of tokens, each with a name, scopes and no end. A value is shown once, when the token is made. These facts
+// are from the source of Gitea 1.26.0 (code.gitea.io/gitea v1.26.0), and each was seen at a running server of it:
+//
+//   - Tokens are made, listed and deleted with a login and a password (routers/api/v1/api.go, reqBasicOrRevProxyAuth); a token with
+//     the scope write:user can take the password's place. Users with two factors need such a token.
+//   - A new token without a name that is new is refused, one whose answer was lost is found by its name, and deleted, as its value is
+//     lost.
+//   - A token is looked up in the database at every request (models/auth/access_token.go): it is accepted as soon as it was made, and
+//     refused as soon as it was deleted.
+//   - A 401 is the answer to a wrong token, and also where the database does not answer while a living one is looked up
+//     (routers/api/v1/api.go, apiAuth). Verify does not believe one 401: see there.
+//   - last_used_at is written before the request is answered, in whole seconds, rounded down. It begins as the time of creation, so
+//     that a use in the same second is not seen. It is no later than the use: nothing is reported late.
+//   - GET /user, by which Verify sees whose token it is, needs the scope read:user. For tokens without it give Credential.Verifier a
+//     verify.Probe of something that their scopes may read.
+//   - A list comes in pages of at most 50, or what the server's MAX_RESPONSE_ITEMS says, and its header says how many there are.
+//
+// Forgejo speaks the same protocol and was not tried.
+//
+// # How to prepare
+//
+// Config.Admin is the user whose tokens they are, or an administrator of the site, with his password or a token in its place. Best is
+// one user for each credential: every token of Config.User is listed as this credential's, and those that this library did not make
+// are reported and left alone. Put the token in use today into the store with its id, which GET /users/{user}/tokens tells: without
+// it nobody can end it, nor see its use or its scopes.
+package gitea

@@ -1,0 +1,45 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package minio makes and ends access keys of one user of a MinIO server: what MinIO's API calls service accounts. It stands on
+// MinIO's own client, github.com/minio/madmin-go/v3.
+//
+// # What MinIO does
+//
+// A user has any number of access keys. Each has a secret that the caller may choose, a policy of its own or the user's, an end or
+// none, and can be disabled and enabled. The values are chosen here (Choose) and stored before MinIO hears of them, so that a lost
+// answer loses no key. The name of the attempt becomes the description, which may have 256 bytes; the name of a key may have 32 only.
+//
+// These facts are from the source of RELEASE.2026-02-12 (github.com/minio/minio at 7aac2a2c5b7c, package cmd), and each was seen at
+// a running server of that source:
+//
+//   - A disabled or deleted key is refused with InvalidAccessKeyId, a wrong secret with SignatureDoesNotMatch, at the next request.
+//     Every request is signed, so there is no session that outlives a key; a transfer under way goes on.
+//   - A change of the status alone takes the key's policy away: it then may do whatever its user may. Disable and Enable here send the
+//     policy along.
+//   - The list of a user who does not exist is an empty list and no error. Check tells them apart.
+//   - Deleting a key that another user owns answers as if it were not there. Revoke's nil is not a proof; the engine asks Verify.
+//   - The client repeats by itself what got no answer or a 408, 429, 502 or 503, up to ten times. Here each call is one request; the
+//     engine has its own pace.
+//   - A node tells the others of a change while it answers, and one that missed that reads all keys again after 5 to 15 minutes
+//     (globalRefreshIAMInterval): see Config.Propagation.
+//   - There is no record of when a key was last used. Whether the old one is still in use can be told by the consumers and by the
+//     trial of Disable, and by nothing else here.
+//
+// Keys of users from LDAP or OpenID Connect, and servers replicated to another site, were not tried.
+//
+// # How to prepare
+//
+// Give the administrator's key a policy with these actions, and no other:
+//
+//	admin:CreateServiceAccount  Issue, Check
+//	admin:ListServiceAccounts   List, Check, and the policy of the key that is succeeded
+//	admin:UpdateServiceAccount  Disable, Enable
+//	admin:RemoveServiceAccount  Revoke
+//
+// MinIO can be asked beforehand about the first two only. A user without any of them may make, list and delete access keys of his
+// own, but not disable them.
+//
+// Best is one user for each credential: the keys of Config.User are all listed as this credential's, and those that this library did
+// not make are reported and left alone. Put the access key in use today into the store with its id (rotation.Key.ID) and its secret.
+package minio

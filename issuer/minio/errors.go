@@ -1,0 +1,150 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package minio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/handover-go/handover/rotation"
+)
+
+// Codes of MinIO's errors, cmd/api-errors.go and cmd/admin-handler-utils.go.
+const (
+	codeNoKey     = "InvalidAccessKeyId" // disabled, over, deleted or never made
+	codeSignature = "SignatureDoesNotMatch"
+	codeTaken     = "XMinioIAMServiceAccountNotAllowed" // the access key is there already, or the user is an access key himself
+	codeBadKey    = "XMinioAdminInvalidAccessKey"
+	codeBadSecret = "XMinioAdminInvalidSecretKey"
+)
+
+// answer is a call that did not do what it should. Its text holds nothing of the answer but the status and MinIO's code.
+type answer struct {
+	op     string
+	status int // zero: there was none
+	code   string
+	text   string
+	is     []error
+}
+
+var _ rotation.PublicError = (*answer)(nil)
+
+// Error is one line: call, status, code, what to do.
+func (a *answer) Error() string {
+	s := "minio"
+	if a.op != "" {
+		s += ": " + a.op
+	}
+	if a.status != 0 {
+		s += fmt.Sprintf(": %d %s", a.status, http.StatusText(a.status))
+	}
+	for _, part := range []string{a.code, a.text} {
+		if part != "" {
+			s += ": " + part
+		}
+	}
+	return s
+}
+
+func (a *answer) Public() string  { return a.Error() }
+func (a *answer) Unwrap() []error { return a.is }
+
+// problem is an error of this package's own, whose text is public.
+func problem(text string, is ...error) error {
+	return &own{text, is}
+}
+
+type own struct {
+	text string
+	is   []error
+}
+
+var _ rotation.PublicError = (*own)(nil)
+
+func (o *own) Error() string   { return o.text }
+func (o *own) Public() string  { return o.text }
+func (o *own) Unwrap() []error { return o.is }
+
+// problem says what came of a call that failed, and what that means. A 4xx is a refusal; 408, 409 and 425 may answer a repetition of
+// what had its effect, and so may MinIO's own words for a key that is there already.
+func (x *exchange) problem(ctx context.Context, op operation) error {
+	a := &answer{op: op.name, status: x.status, code: x.code}
+	switch {
+	case !x.sent && ctx.Err() != nil:
+		a.text, a.is = "not sent: the context has ended", []error{rotation.ErrNotIssued, ctx.Err()}
+	case !x.sent:
+		a.text, a.is = "not sent: the client refused the request, or had no credentials", []error{rotation.ErrNotIssued}
+	case x.status == 0:
+		a.text, a.is = unanswered(ctx, x.err)
+	case x.status < 300:
+		a.text, a.is = "the answer is incomplete or not understood", ended(ctx)
+	case x.status < 400:
+		a.text = "a redirect, which is not followed"
+	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden:
+		a.text, a.is = denied(op, x.code), []error{rotation.ErrDenied}
+	case x.status == http.StatusNotFound && x.code != "": // without a code it is not MinIO who does not know it
+		a.is = []error{rotation.ErrNotFound}
+	case x.status == http.StatusConflict:
+		a.is = []error{rotation.ErrConflict}
+	}
+	unclear := []int{http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly}
+	if x.status >= 400 && x.status < 500 && !slices.Contains(unclear, x.status) && x.code != codeTaken {
+		a.is = append(a.is, rotation.ErrNotIssued)
+	}
+	if !x.retry.IsZero() && (x.status == http.StatusTooManyRequests || x.status == http.StatusServiceUnavailable) {
+		return rotation.RetryAt(a, x.retry)
+	}
+	return a
+}
+
+// denied says what to do about a refusal of the administrator's key.
+func denied(op operation, code string) string {
+	switch {
+	case code == codeNoKey || code == codeSignature:
+		return "the server does not accept the administrator's key (Config.Credentials)"
+	case op.action != "" && code != "":
+		return "the administrator's key needs " + op.action
+	}
+	return ""
+}
+
+// unanswered never uses the text of the transport's error.
+func unanswered(ctx context.Context, err error) (string, []error) {
+	var timeout net.Error
+	switch {
+	case ctx.Err() != nil:
+		return "no answer before the context ended", ended(ctx)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timed out", []error{context.DeadlineExceeded}
+	}
+	return "no answer", nil
+}
+
+func ended(ctx context.Context) []error {
+	if err := ctx.Err(); err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// codeOf is MinIO's code in an error of call; empty if there is none.
+func codeOf(err error) string {
+	var a *answer
+	if errors.As(err, &a) {
+		return a.code
+	}
+	return ""
+}
+
+// notIssued is the error of a call before the one that issues.
+type notIssued struct{ error }
+
+var _ rotation.PublicError = notIssued{}
+
+func (n notIssued) Public() string  { return n.Error() }
+func (n notIssued) Unwrap() []error { return []error{rotation.ErrNotIssued, n.error} }

@@ -1,0 +1,336 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package minio_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/madmin-go/v3"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/issuer/minio"
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
+)
+
+// MinIO drops the policy of a key whose status is changed: it then may do whatever its user may.
+func TestDisableKeepsThePolicy(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	cfg.Policy = getObject
+	i := newIssuer(t, cfg)
+	key := issue(t, i, rotation.Key{})
+
+	for range 2 {
+		require.NoError(t, i.Disable(t.Context(), key))
+		assert.Equal(t, "InvalidAccessKeyId", buckets(t, s.URL, key), "at once")
+		require.NoError(t, i.Enable(t.Context(), key))
+		assert.Equal(t, "AccessDenied", buckets(t, s.URL, key), "it may still only read objects")
+	}
+	info, err := s.admin(t).InfoServiceAccount(t.Context(), key.ID)
+	require.NoError(t, err)
+	assert.False(t, info.ImpliedPolicy)
+	assert.JSONEq(t, getObject, info.Policy)
+
+	assert.ErrorIs(t, i.Disable(t.Context(), rotation.Key{ID: "gone"}), rotation.ErrNotFound)
+	assert.Error(t, i.Disable(t.Context(), rotation.Key{}))
+}
+
+func TestThePolicyIsCopied(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	cfg.Policy = getObject
+	narrow := issue(t, newIssuer(t, cfg), rotation.Key{})
+	cfg.Policy = ""
+	i := newIssuer(t, cfg)
+	narrow.Attributes = nil // as a key that this library did not make
+
+	next := issue(t, i, narrow)
+	assert.Equal(t, "AccessDenied", buckets(t, s.URL, next))
+	require.NoError(t, i.Verify(t.Context(), next), "it is accepted all the same")
+	wide := issue(t, i, rotation.Key{})
+	assert.Empty(t, buckets(t, s.URL, issue(t, i, wide)))
+
+	for _, key := range []rotation.Key{narrow, next, wide} {
+		require.NoError(t, i.Revoke(t.Context(), key))
+	}
+	assert.Equal(t, "AccessDenied", buckets(t, s.URL, issue(t, i, next)), "the key is gone, and its policy was kept")
+	assert.Empty(t, buckets(t, s.URL, issue(t, i, wide)))
+
+	before := ids(t, i)
+	_, err := i.Choose(t.Context(), rotation.IssueRequest{Name: "files-v3", Current: narrow})
+	require.ErrorIs(t, err, rotation.ErrNotIssued, "nobody knows it: it must not become the user's")
+	assert.ErrorContains(t, err, "Config.Policy")
+	assert.Equal(t, before, ids(t, i))
+}
+
+// The answer to the creation is lost. The same attempt, repeated, finds the key; the client repeats nothing by itself.
+func TestAnswerLost(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	i := newIssuer(t, cfg)
+	var requests int
+	cfg.Transport = through(func(r *http.Request) (*http.Response, error) {
+		requests++
+		resp, err := shared.RoundTrip(r)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return nil, errors.New("connection reset")
+	})
+	req := request(t, i, rotation.Key{})
+	_, err := newIssuer(t, cfg).Issue(t.Context(), req)
+	require.Error(t, err)
+	assert.NotErrorIs(t, err, rotation.ErrNotIssued)
+	assert.Equal(t, 1, requests)
+	require.Equal(t, []string{req.Chosen.ID}, ids(t, i))
+	require.NoError(t, i.Verify(t.Context(), req.Chosen))
+
+	key, err := i.Issue(t.Context(), req)
+	require.NoError(t, err)
+	assert.True(t, key.Secret.Equal(req.Chosen.Secret))
+	assert.Equal(t, []string{key.ID}, ids(t, i))
+
+	req.Name = "another-attempt"
+	_, err = i.Issue(t.Context(), req)
+	require.Error(t, err, "it is not this attempt's")
+	assert.NotErrorIs(t, err, rotation.ErrNotIssued)
+}
+
+// A list for a user who is not there is empty, as if every key were gone.
+func TestCheckSeesTheUser(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	require.NoError(t, newIssuer(t, cfg).Check(t.Context()))
+	cfg.User = "nobody"
+	i := newIssuer(t, cfg)
+	assert.Empty(t, ids(t, i))
+	assert.ErrorContains(t, i.Check(t.Context()), "Config.User")
+	_, err := i.Issue(t.Context(), request(t, i, rotation.Key{}))
+	assert.ErrorIs(t, err, rotation.ErrNotIssued)
+}
+
+func TestCheckNamesThePermission(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	admin := s.admin(t)
+	other, password := s.user(t), secret.Random(16).Reveal()
+	require.NoError(t, admin.SetUser(t.Context(), other, password, madmin.AccountEnabled))
+	cfg.Credentials = credentials.NewStaticV4(other, password, "")
+	i := newIssuer(t, cfg)
+	grant := func(actions string) {
+		t.Helper()
+		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + actions + `]}]}`
+		require.NoError(t, admin.AddCannedPolicy(t.Context(), other, []byte(policy)))
+	}
+	key := issue(t, newIssuer(t, s.config(t)), rotation.Key{})
+
+	err := i.Check(t.Context())
+	require.ErrorIs(t, err, rotation.ErrDenied)
+	assert.ErrorContains(t, err, "admin:ListServiceAccounts")
+	grant(`"admin:ListServiceAccounts"`)
+	_, err = admin.AttachPolicy(t.Context(), madmin.PolicyAssociationReq{Policies: []string{other}, User: other})
+	require.NoError(t, err)
+	err = i.Check(t.Context())
+	require.ErrorIs(t, err, rotation.ErrDenied)
+	assert.ErrorContains(t, err, "admin:CreateServiceAccount")
+	grant(`"admin:ListServiceAccounts","admin:CreateServiceAccount"`)
+	require.NoError(t, i.Check(t.Context()))
+	assert.Empty(t, ids(t, i), "asking made no key")
+	assert.ErrorContains(t, i.Disable(t.Context(), key), "admin:UpdateServiceAccount")
+
+	require.NoError(t, i.Revoke(t.Context(), key), "MinIO says that it is not there")
+	assert.NoError(t, i.Verify(t.Context(), key), "and it is: nil proves nothing")
+
+	cfg.Credentials = credentials.NewStaticV4(other, "a wrong secret", "")
+	err = newIssuer(t, cfg).Check(t.Context())
+	require.ErrorIs(t, err, rotation.ErrDenied)
+	assert.ErrorContains(t, err, "Config.Credentials")
+}
+
+// S3 itself agrees with Verify, at once.
+func TestVerifyAgreesWithS3(t *testing.T) {
+	s := start(t)
+	i := newIssuer(t, s.config(t))
+	key := issue(t, i, rotation.Key{})
+	wrong := key
+	wrong.Secret = secret.Random(20)
+	agree := func(key rotation.Key, code string) {
+		t.Helper()
+		assert.Equal(t, code, buckets(t, s.URL, key))
+		assert.Equal(t, code != "", errors.Is(i.Verify(t.Context(), key), rotation.ErrRejected))
+	}
+	agree(key, "")
+	agree(wrong, "SignatureDoesNotMatch")
+	require.NoError(t, i.Disable(t.Context(), key))
+	agree(key, "InvalidAccessKeyId")
+	require.NoError(t, i.Enable(t.Context(), key))
+	agree(key, "")
+	require.NoError(t, i.Revoke(t.Context(), key))
+	agree(key, "InvalidAccessKeyId")
+}
+
+func TestLifetime(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	cfg.Lifetime = 16 * time.Minute
+	i := newIssuer(t, cfg)
+	key := issue(t, i, rotation.Key{})
+	assert.WithinDuration(t, key.IssuedAt.Add(cfg.Lifetime), key.ExpiresAt, time.Second)
+	infos, err := i.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, infos, 1)
+	assert.True(t, infos[0].Key.ExpiresAt.Equal(key.ExpiresAt), "%v %v", infos[0].Key.ExpiresAt, key.ExpiresAt)
+	assert.False(t, infos[0].Disabled)
+}
+
+// A key whose end has come stays in the list until MinIO clears it away.
+func TestListKnowsWhatIsOver(t *testing.T) {
+	past, future := time.Now().Add(-time.Minute).UTC(), time.Now().Add(time.Minute).UTC()
+	never := time.Unix(0, 0)
+	accounts := madmin.ListServiceAccountsResp{Accounts: []madmin.ServiceAccountInfo{
+		{AccessKey: "over", AccountStatus: "on", Expiration: &past},
+		{AccessKey: "alive", AccountStatus: "on", Expiration: &future},
+		{AccessKey: "endless", AccountStatus: "on", Expiration: &never},
+		{AccessKey: "off", AccountStatus: "off"},
+	}}
+	plain, err := json.Marshal(accounts)
+	require.NoError(t, err)
+	sealed, err := madmin.EncryptData("admin's secret", plain)
+	require.NoError(t, err)
+	infos, err := newIssuer(t, minio.Config{
+		URL: "http://127.0.0.1:1", User: "app", Credentials: credentials.NewStaticV4("admin", "admin's secret", ""),
+		Transport: answering(http.StatusOK, nil, string(sealed)),
+	}).List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, infos, 4)
+	for n, dead := range []bool{true, false, false, true} {
+		assert.Equal(t, dead, infos[n].Disabled, infos[n].Key.ID)
+	}
+	assert.True(t, infos[2].Key.ExpiresAt.IsZero())
+	assert.Equal(t, past, infos[0].Key.ExpiresAt)
+}
+
+func TestTheServerStops(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	i := newIssuer(t, cfg)
+	key := issue(t, i, rotation.Key{})
+	s.Stop()
+	defer s.Start()
+	req := request(t, i, rotation.Key{})
+	for what, call := range map[string]func(context.Context) error{
+		"Issue":   func(ctx context.Context) error { _, err := i.Issue(ctx, req); return err },
+		"Revoke":  func(ctx context.Context) error { return i.Revoke(ctx, key) },
+		"Disable": func(ctx context.Context) error { return i.Disable(ctx, key) },
+		"List":    func(ctx context.Context) error { _, err := i.List(ctx); return err },
+		"Verify":  func(ctx context.Context) error { return i.Verify(ctx, key) },
+	} {
+		err := call(t.Context())
+		require.Error(t, err, what)
+		for _, is := range []error{rotation.ErrNotIssued, rotation.ErrRejected, rotation.ErrNotFound, rotation.ErrDenied} {
+			assert.NotErrorIs(t, err, is, what)
+		}
+		silent(t, err, key.Secret, req.Chosen.Secret)
+	}
+	s.Start()
+	require.Eventually(t, func() bool { // it answers, and does not know its keys yet
+		err := i.Verify(t.Context(), key)
+		assert.NotErrorIs(t, err, rotation.ErrRejected)
+		return err == nil
+	}, time.Minute, 50*time.Millisecond)
+	require.Equal(t, []string{key.ID}, ids(t, i))
+}
+
+func TestWhatAnswersMean(t *testing.T) {
+	quote := "canary-77aa01"
+	for name, row := range map[string]struct {
+		status int
+		header http.Header
+		body   string
+		is     []error
+		not    error
+	}{
+		"firewall":   {403, nil, quote, []error{rotation.ErrDenied, rotation.ErrNotIssued}, nil},
+		"not MinIO":  {404, nil, quote, []error{rotation.ErrNotIssued}, rotation.ErrNotFound},
+		"conflict":   {409, nil, `{"Code":"` + quote + `"}`, []error{rotation.ErrConflict}, rotation.ErrNotIssued},
+		"rate limit": {429, http.Header{"Retry-After": {"60"}}, quote, []error{rotation.ErrNotIssued}, nil},
+		"starting":   {503, http.Header{"Retry-After": {"60"}}, `{"Code":"XMinioIAMNotInitialized"}`, nil, rotation.ErrNotIssued},
+		"redirect":   {307, http.Header{"Location": {"http://127.0.0.1:1/" + quote}}, "", nil, rotation.ErrNotIssued},
+		"nonsense":   {200, nil, quote, nil, rotation.ErrNotIssued},
+		"timeout":    {408, nil, quote, nil, rotation.ErrNotIssued},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests int
+			base := answering(row.status, row.header, row.body)
+			i := newIssuer(t, minio.Config{
+				URL: "http://127.0.0.1:1", User: "app", Credentials: credentials.NewStaticV4("admin", quote, ""),
+				Transport: through(func(r *http.Request) (*http.Response, error) { requests++; return base(r) }),
+			})
+			_, err := i.Issue(t.Context(), request(t, i, rotation.Key{}))
+			require.Error(t, err)
+			for _, is := range row.is {
+				assert.ErrorIs(t, err, is)
+			}
+			if row.not != nil {
+				assert.NotErrorIs(t, err, row.not)
+			}
+			assert.Equal(t, 1, requests, "the client repeats nothing")
+			silent(t, err, secret.New(quote))
+		})
+	}
+}
+
+// silent fails if an error or what is recorded of it shows a value.
+func silent(t *testing.T, err error, values ...secret.Value) {
+	t.Helper()
+	recorded, jsonErr := json.Marshal(&rotation.Error{Err: err})
+	require.NoError(t, jsonErr)
+	text := fmt.Sprintf("%v %+v %#v %s", err, err, err, recorded)
+	for _, v := range values {
+		assert.NotContains(t, text, v.Reveal())
+	}
+	assert.Equal(t, 1, strings.Count(err.Error(), "minio:"), "%v", err)
+}
+
+func TestConfig(t *testing.T) {
+	admin := credentials.NewStaticV4("admin", "canary-77aa01", "")
+	good := minio.Config{URL: "https://minio.example.com:9000", User: "app", Credentials: admin}
+	i := newIssuer(t, good)
+	assert.Equal(t, "https://minio.example.com:9000 user app", i.Identity())
+	assert.Equal(t, rotation.Traits{Propagation: 15 * time.Minute, ListLag: 15 * time.Minute}, i.Describe())
+	for _, shown := range []any{good, i, *i} {
+		data, _ := json.Marshal(shown)
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s", shown, shown, shown, data), "canary")
+	}
+	for field, change := range map[string]func(*minio.Config){
+		"URL is required":         func(c *minio.Config) { c.URL = "" },
+		"URL is not":              func(c *minio.Config) { c.URL = "minio:9000" },
+		"URL has more":            func(c *minio.Config) { c.URL = "https://admin:canary@minio.example.com" },
+		"Credentials is required": func(c *minio.Config) { c.Credentials = nil },
+		"User is required":        func(c *minio.Config) { c.User = "" },
+		"Policy is neither":       func(c *minio.Config) { c.Policy = "readwrite" },
+		"Policy has more":         func(c *minio.Config) { c.Policy = `{"a":"` + strings.Repeat("a", 4096) + `"}` },
+		"Lifetime":                func(c *minio.Config) { c.Lifetime = time.Millisecond },
+	} {
+		bad := good
+		change(&bad)
+		_, err := minio.New(bad)
+		require.ErrorContains(t, err, "minio: Config."+field)
+		assert.NotContains(t, err.Error(), "canary")
+	}
+	_, err := minio.New(minio.Config{})
+	for _, field := range []string{"URL", "Credentials", "User"} {
+		assert.ErrorContains(t, err, "Config."+field)
+	}
+}
