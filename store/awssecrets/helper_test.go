@@ -87,3 +87,10 @@ func live(t *testing.T) *secretsmanager.Client {
 	}
 	return secretsmanager.New(o)
 }
+
+// once is a client that asks one time only.
+func once(fake *fakesm.Server) *secretsmanager.Client {
+	return secretsmanager.New(secretsmanager.Options{
+		Region: region, Credentials: keys("AKIAEXAMPLE", "never checked"), HTTPClient: fake, Retryer: aws.NopRetryer{},
+	})
+}
