@@ -38,7 +38,7 @@ func problemf(format string, args ...any) error { return &failure{text: fmt.Spri
 // code is AWS's name of an error, empty if there was no answer that has one.
 func code(err error) string {
 	var api smithy.APIError
-	if !errors.As(err, &api) {
+	if !errors.As(err, &api) || api.ErrorCode() == "UnknownError" { // the SDK's own word for an answer that is not AWS's
 		return ""
 	}
 	return api.ErrorCode()
@@ -100,6 +100,8 @@ func unanswered(ctx context.Context, err error) string {
 		return "cancelled"
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
 		return "timed out"
+	case errors.As(err, new(*smithyhttp.ResponseError)):
+		return "an answer that is not AWS's: is there a proxy between?"
 	default:
 		return "no answer"
 	}
