@@ -8,9 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/require"
 
 	"github.com/handover-go/handover/issuer/awsiam"
@@ -37,46 +40,44 @@ func TestIssuerSuiteOverANetwork(t *testing.T) {
 	require.NoError(t, err)
 	v, err := awsiam.NewVerifier(awsiam.VerifierConfig{UserARN: fake.ARN(user), Region: region, Endpoint: server.URL})
 	require.NoError(t, err)
-	rotationtest.IssuerSuite{Issuer: i, Verifier: v, Patience: 500 * time.Millisecond}.Run(t)
+	rotationtest.IssuerSuite{Issuer: i, Verifier: v, Patience: 250 * time.Millisecond}.Run(t)
 }
 
 func TestVerifierSuite(t *testing.T) {
-	fake := newFake()
-	i, v := parts(t, fake)
-	live, err := i.Issue(t.Context(), rotation.IssueRequest{})
-	require.NoError(t, err)
-	dead, err := i.Issue(t.Context(), rotation.IssueRequest{})
-	require.NoError(t, err)
-	require.NoError(t, i.Revoke(t.Context(), dead))
-
-	server := httptest.NewServer(fake)
-	t.Cleanup(server.Close)
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	at := func(endpoint string) rotation.Verifier {
-		v, err := awsiam.NewVerifier(awsiam.VerifierConfig{UserARN: fake.ARN(user), Region: region, Endpoint: endpoint})
-		require.NoError(t, err)
-		return v
-	}
-	failing := func(f fakeiam.Failure) rotation.Verifier {
-		s := &fakeiam.Server{}
-		s.Hook(func(string, url.Values) *fakeiam.Failure { return &f })
-		server := httptest.NewServer(s)
-		t.Cleanup(server.Close)
-		return at(server.URL)
-	}
-	require.NoError(t, at(server.URL).Verify(t.Context(), live))
-	rotationtest.VerifierSuite{
-		Verifier: v, Live: live, Dead: dead,
-		Down: []rotation.Verifier{
-			at(closed.URL),
-			failing(fakeiam.Failure{Status: http.StatusForbidden, Body: "<html>blocked</html>"}),
-			failing(fakeiam.Failure{Status: http.StatusForbidden, Code: "AccessDenied"}),
-			failing(fakeiam.Failure{Status: http.StatusForbidden, Code: "SignatureDoesNotMatch", Detail: "Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z"}),
-			failing(fakeiam.Failure{Status: http.StatusOK, Body: "<html>welcome</html>"}),
-		},
-	}.Run(t)
+	synctest.Test(t, func(t *testing.T) { // the SDK waits between its tries
+		fake := newFake()
+		i, v := parts(t, fake)
+		live, dead := issue(t, i), issue(t, i)
+		require.NoError(t, i.Revoke(t.Context(), dead))
+		through := func(c sts.HTTPClient) rotation.Verifier {
+			v, err := awsiam.NewVerifier(awsiam.VerifierConfig{UserARN: fake.ARN(user), Region: region, Client: c})
+			require.NoError(t, err)
+			return v
+		}
+		failing := func(f fakeiam.Failure) rotation.Verifier {
+			s := &fakeiam.Server{}
+			s.Hook(func(string, url.Values) *fakeiam.Failure { return &f })
+			return through(s)
+		}
+		require.NoError(t, rotationtest.VerifierSuite{
+			Verifier: v, Live: live, Dead: dead,
+			Down: []rotation.Verifier{
+				through(closed{}),
+				failing(fakeiam.Failure{Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"}),
+				failing(fakeiam.Failure{Status: http.StatusForbidden, Body: "<html>blocked</html>"}),
+				failing(fakeiam.Failure{Status: http.StatusForbidden, Code: "AccessDenied"}),
+				failing(fakeiam.Failure{Status: http.StatusForbidden, Code: "SignatureDoesNotMatch", Detail: "Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z"}),
+				failing(fakeiam.Failure{Status: http.StatusBadRequest, Code: "Throttling"}),
+				failing(fakeiam.Failure{Status: http.StatusOK, Body: "<html>welcome</html>"}),
+			},
+		}.Check(t.Context()))
+	})
 }
+
+// closed is a port that nobody listens on.
+type closed struct{}
+
+func (closed) Do(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
 
 func TestSimulate(t *testing.T) {
 	for name, change := range map[string]func(*fakeiam.Server, *awsiam.Config){

@@ -69,7 +69,7 @@ func TestWasItIssued(t *testing.T) {
 		{fakeiam.Failure{Status: 503, Code: "ServiceUnavailable"}, true, nil, "AWS answered ServiceUnavailable"},
 		{fakeiam.Failure{Status: 500, Code: "ServiceFailure"}, true, nil, "AWS answered ServiceFailure"},
 		{fakeiam.Failure{Status: 502, Body: "<html>bad gateway</html>"}, true, nil, "is there a proxy between?"},
-		{fakeiam.Failure{Status: 200, Body: "<html>" + fakeiam.Canary + "</html>"}, true, nil, "no key in it"},
+		{fakeiam.Failure{Status: 200, Body: "<html>" + fakeiam.Canary + "</html>"}, true, nil, "is there a proxy between?"},
 	} {
 		fake := newFake()
 		i, _ := parts(t, fake)
