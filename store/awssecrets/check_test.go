@@ -63,9 +63,9 @@ func TestCheckChangesNothing(t *testing.T) {
 // What stands in the way is named before anything is minted.
 func TestCheckNamesWhatIsWrong(t *testing.T) {
 	for want, change := range map[string]func(*fakesm.Secret){
-		"RestoreSecret brings it back":                                      func(s *fakesm.Secret) { s.Deleted = true },
+		"RestoreSecret brings it back": func(s *fakesm.Secret) { s.Deleted = true },
 		"is a replica in eu-west-1, which cannot be written: use a client of its primary region us-east-1": func(s *fakesm.Secret) { s.PrimaryRegion = "us-east-1" },
-		"is managed by another service of AWS (rds)":                        func(s *fakesm.Secret) { s.Owner = "rds" },
+		"is managed by another service of AWS (rds)":                                                       func(s *fakesm.Secret) { s.Owner = "rds" },
 	} {
 		fake := &fakesm.Server{}
 		s := open(t, fake, checking)
