@@ -6,7 +6,6 @@ package awsiam
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,8 +31,6 @@ func (e *failure) Public() string  { return e.text }
 func (e *failure) Unwrap() []error { return e.is }
 
 func problem(text string, is ...error) error { return &failure{text, is} }
-
-func problemf(format string, args ...any) error { return &failure{text: fmt.Sprintf(format, args...)} }
 
 // code is AWS's name of an error, empty if there was no answer that has one.
 func code(err error) string {

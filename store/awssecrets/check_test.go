@@ -236,7 +236,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		texts = append(texts, fmt.Sprintf(verb, s))
 	}
-	text, _ := json.Marshal(s)
+	text, _ := json.Marshal(struct{ Store any }{s})
 	texts = append(texts, string(text))
 	for _, code := range []string{"ResourceExistsException", "InvalidParameterException", "AccessDeniedException", "InternalServiceError"} {
 		fake.Hook(func(op string, in map[string]any) *fakesm.Failure {
