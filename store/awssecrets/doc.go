@@ -1,0 +1,54 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package awssecrets keeps credentials in AWS Secrets Manager, on the official SDK for Go.
+//
+// # What readers find
+//
+// Each credential is one secret. A service reads it as it reads any other: GetSecretValue, without a stage, gives the current key, as
+// text or as some fields of a JSON object (Config.Field). AWSPENDING is on the new key from the time it is issued until it is promoted,
+// for a canary that asks for that stage, and AWSPREVIOUS on the replaced one until it is revoked. AWSCURRENT moves when a key is
+// promoted and when a rotation is rolled back, and at no other time. Where no key may be served, because the only one is compromised,
+// readers find {"handover":"no current key"}.
+//
+// # Where the rest is
+//
+// All keys with their roles are in one more version of the same secret, under the label "handover": the document. It is written first,
+// and its label moves by compare-and-swap (UpdateSecretVersionStage with RemoveFromVersionId), which decides between writers. What
+// readers find follows. Whichever call is the last one that gets through, [Store.Load] finds every key in the document, and reports the
+// roles as readers see them, so that the engine does the rest again. A value that somebody puts by hand is reported as the current key.
+//
+// Every version is put under a label, because a version without one may be deleted by AWS, and without VersionStages PutSecretValue
+// would move AWSCURRENT. The first version of a secret gets AWSCURRENT whatever is asked for: a secret that this package creates begins
+// with a value that says that there is no key. The version of a key has a ClientRequestToken that follows from the key's serial, so that
+// a call which is repeated is the same version.
+//
+// # What AWS does not do
+//
+// Versions cannot be deleted. Those that no label is on, among them old documents with revoked keys, can be read by their id until AWS
+// collects them: it keeps the last hundred, and all that are younger than a day. Who may call GetSecretValue on the secret can read
+// pending and previous keys too, unless its policy allows only some stages (the condition key secretsmanager:VersionStage).
+//
+// For the same reason a secret takes about a hundred versions in a day, and a rotation writes some ten. A journal in this store
+// (journal.InStore) would use them up within hours: keep the journal elsewhere.
+//
+// Every operation of Secrets Manager is eventually consistent. Save returns when it has seen its own labels; a Load that is still behind
+// leads to rotation.ErrConflict at the next Save and to nothing worse. A replica in another region follows some time later: name that
+// time as Binding.Lag for services that read there. Replicas cannot be written, and are refused.
+//
+// # Permissions
+//
+// On the secrets: secretsmanager:DescribeSecret, GetSecretValue, PutSecretValue and UpdateSecretVersionStage, and CreateSecret where Save
+// is to create them; ListSecrets, on every resource, for [Store.Names]. With a KMS key of one's own: kms:Decrypt and
+// kms:GenerateDataKey. [Store.Check] names the one that is missing.
+//
+// # To prepare
+//
+// An existing secret is put under rotation as it is: its value is the current key. Give its identity with store.Seed if the secret does
+// not exist yet; else its Key has no ID unless Config.IDField says where that stands. Switch off a rotation that AWS runs on the same
+// secret, or have it run by package fourstep. Give Config.Credentials, so that what is not allowed is known before anything is minted.
+//
+// The rules above are those of the API reference of Secrets Manager, as it is in version 1.50 of the SDK's service package
+// (https://docs.aws.amazon.com/secretsmanager/latest/apireference/): PutSecretValue, UpdateSecretVersionStage, DescribeSecret and
+// ListSecrets. The tests run against a fake that follows them, and against an endpoint that the environment names.
+package awssecrets

@@ -1,0 +1,399 @@
+// Copyright The handover Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package awssecrets_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
+	"github.com/handover-go/handover/store/awssecrets"
+	"github.com/handover-go/handover/store/awssecrets/internal/fakesm"
+)
+
+const name = "db"
+
+// A rotation as readers see it: AWSCURRENT moves when the new key is promoted and at no other time, and AWSPREVIOUS with it.
+func TestLabelsInARotation(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake)
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	see := func(when, current, pending, previous string) {
+		t.Helper()
+		for label, want := range map[string]string{"AWSCURRENT": current, "AWSPENDING": pending, "AWSPREVIOUS": previous} {
+			got, _ := fake.Read(name, label)
+			assert.Equal(t, want, got, "%s: %s", when, label)
+		}
+	}
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
+	see("seeded", "value-one", "", "")
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
+	see("issued", "value-one", "value-two", "")
+	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
+	see("promoted", "value-two", "", "value-one")
+	require.NoError(t, put(t, s, name, as(rotation.RoleRetiring, k1), as(rotation.RoleCurrent, k2)))
+	see("retiring", "value-two", "", "")
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k2)))
+	see("finished", "value-two", "", "")
+}
+
+// Without a stage PutSecretValue would move AWSCURRENT to whatever is written.
+func TestEveryVersionIsPutWithALabel(t *testing.T) {
+	fake := &fakesm.Server{}
+	puts := 0
+	fake.Hook(func(op string, in map[string]any) *fakesm.Failure {
+		if op == "PutSecretValue" {
+			puts++
+			stages, _ := in["VersionStages"].([]any)
+			assert.Len(t, stages, 1)
+		}
+		return nil
+	})
+	s := open(t, fake)
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "one")), as(rotation.RolePending, key(2, "two"))))
+	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, key(1, "one")), as(rotation.RoleCurrent, key(2, "two"))))
+	require.Greater(t, puts, 3)
+}
+
+// Versions without a label may go at any time. No key depends on one.
+func TestCollectedVersionsAreNotMissed(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake)
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	for _, state := range [][]rotation.StoredKey{
+		{as(rotation.RoleCurrent, k1)},
+		{as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)},
+		{as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)},
+		{as(rotation.RoleRetiring, k1), as(rotation.RoleCurrent, k2)},
+		{as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)}, // back: the version of k1 is gone by now
+		{as(rotation.RoleCurrent, k1)},
+	} {
+		require.NoError(t, put(t, s, name, state...))
+		fake.Collect(name)
+		v, err := s.Load(t.Context(), name)
+		require.NoError(t, err)
+		require.Len(t, v.Keys, len(state))
+		current, _ := fake.Read(name, "AWSCURRENT")
+		require.Equal(t, v.Key(rotation.RoleCurrent).Secret.Reveal(), current)
+	}
+}
+
+// transitions are what one Save may have to do.
+var transitions = map[string]struct{ before, after []rotation.StoredKey }{
+	"first":    {nil, []rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one"))}},
+	"issue":    {[]rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one"))}, []rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one")), as(rotation.RolePending, key(2, "value-two"))}},
+	"promote":  {[]rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one")), as(rotation.RolePending, key(2, "value-two"))}, []rotation.StoredKey{as(rotation.RolePrevious, key(1, "value-one")), as(rotation.RoleCurrent, key(2, "value-two"))}},
+	"restore":  {[]rotation.StoredKey{as(rotation.RolePrevious, key(1, "value-one")), as(rotation.RoleCurrent, key(2, "value-two"))}, []rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one")), as(rotation.RolePending, key(2, "value-two"))}},
+	"finish":   {[]rotation.StoredKey{as(rotation.RolePrevious, key(1, "value-one")), as(rotation.RoleCurrent, key(2, "value-two"))}, []rotation.StoredKey{as(rotation.RoleCurrent, key(2, "value-two"))}},
+	"withdraw": {[]rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one"))}, []rotation.StoredKey{{Key: key(1, "value-one"), Role: rotation.RoleRetiring, Compromised: true}}},
+}
+
+// Save is several calls. Whichever is the last one, Load finds every key from before or from after, says of each key that readers find
+// that it is current, and the same Save, repeated, brings the rest.
+func TestSaveInterruptedAnywhere(t *testing.T) {
+	for transition, c := range transitions {
+		for _, after := range []bool{false, true} {
+			for n := 1; ; n++ {
+				fake := &fakesm.Server{}
+				s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
+				if c.before != nil {
+					require.NoError(t, put(t, s, name, c.before...))
+				}
+				loaded, err := s.Load(t.Context(), name)
+				require.NoError(t, err)
+				want := rotation.Versions{Keys: c.after, Stamp: "after", Revision: loaded.Revision}
+				fake.Hook(dies(n, after))
+				err = s.Save(t.Context(), name, want)
+				fake.Hook(nil)
+				what := fmt.Sprintf("%s, call %d, after %v", transition, n, after)
+				if err == nil {
+					require.Greater(t, n, 5, what)
+					break // it has fewer calls
+				}
+				now, err := s.Load(t.Context(), name)
+				require.NoError(t, err, what)
+				assert.True(t, covers(now, c.before) || covers(now, c.after), what)
+				text, _ := fake.Read(name, "AWSCURRENT")
+				if !strings.Contains(text, "no current key") && text != "" {
+					assert.Equal(t, text, currentOf(now), what)
+				}
+				want.Revision = now.Revision
+				require.NoError(t, s.Save(t.Context(), name, want), what)
+				now, err = s.Load(t.Context(), name)
+				require.NoError(t, err)
+				assert.True(t, covers(now, c.after) && len(now.Keys) == len(c.after), what)
+				text, _ = fake.Read(name, "AWSCURRENT")
+				if served := now.Key(rotation.RoleCurrent); served.IsZero() {
+					assert.Contains(t, text, "no current key", what)
+				} else {
+					assert.Equal(t, served.Secret.Reveal(), text, what)
+				}
+			}
+		}
+	}
+}
+
+func currentOf(v rotation.Versions) string {
+	for _, k := range v.Keys {
+		if k.Role == rotation.RoleCurrent {
+			return k.Key.Secret.Reveal()
+		}
+	}
+	return ""
+}
+
+func covers(v rotation.Versions, keys []rotation.StoredKey) bool {
+	return !slices.ContainsFunc(keys, func(k rotation.StoredKey) bool {
+		return !slices.ContainsFunc(v.Keys, func(o rotation.StoredKey) bool { return o.Key.Equal(k.Key) })
+	})
+}
+
+// dies has the process die with the nth call: no call gets through any more.
+func dies(n int, after bool) func(string, map[string]any) *fakesm.Failure {
+	seen := 0
+	return func(string, map[string]any) *fakesm.Failure {
+		seen++
+		if seen < n {
+			return nil
+		}
+		return &fakesm.Failure{Status: http.StatusInternalServerError, Code: "InternalServiceError", After: after && seen == n}
+	}
+}
+
+// The answer of each call is lost once, and the SDK asks again by itself: that must not look like somebody else's change.
+func TestRepeatedCallsAreNoConflict(t *testing.T) {
+	for transition, c := range transitions {
+		t.Run(transition, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // the SDK waits between its tries
+				fake := &fakesm.Server{}
+				s := open(t, fake)
+				if c.before != nil {
+					require.NoError(t, put(t, s, name, c.before...))
+				}
+				lost := map[string]bool{}
+				fake.Hook(func(op string, in map[string]any) *fakesm.Failure {
+					text, _ := json.Marshal(in)
+					if lost[op+string(text)] || op == "CreateSecret" { // that one has no other answer than that it exists
+						return nil
+					}
+					lost[op+string(text)] = true
+					return &fakesm.Failure{Status: http.StatusInternalServerError, Code: "InternalServiceError", After: true}
+				})
+				require.NoError(t, put(t, s, name, c.after...))
+				fake.Hook(nil)
+				v, err := s.Load(t.Context(), name)
+				require.NoError(t, err)
+				assert.True(t, covers(v, c.after))
+			})
+		})
+	}
+}
+
+// The token of a version follows from the key's serial: what is written again is the same version.
+func TestTokensAreRepeatable(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake)
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	both := []rotation.StoredKey{as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)}
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
+	require.NoError(t, put(t, s, name, both...))
+	_, id := fake.Read(name, "AWSPENDING")
+	before := fake.Count(name)
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
+	require.NoError(t, put(t, s, name, both...))
+	_, again := fake.Read(name, "AWSPENDING")
+	assert.Equal(t, id, again)
+	assert.Equal(t, before+2, fake.Count(name), "two documents, and no value")
+
+	k2.Secret = secret.New("another value under the same serial")
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
+	text, other := fake.Read(name, "AWSPENDING")
+	assert.NotEqual(t, id, other)
+	assert.Equal(t, k2.Secret.Reveal(), text)
+}
+
+// A label that somebody else has moved since is a conflict, and nothing is overwritten.
+func TestLabelMovesCompare(t *testing.T) {
+	for _, label := range []string{"handover", "AWSCURRENT"} {
+		fake := &fakesm.Server{}
+		between := &intruder{Server: fake}
+		s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = clientOf(between, "") })
+		require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "value-one"))))
+		between.label, between.act = label, func() {
+			if label == "AWSCURRENT" {
+				fake.Edit(name, strings.Repeat("e", 32), "by hand")
+				return
+			}
+			require.NoError(t, put(t, open(t, fake), name, as(rotation.RoleCurrent, key(3, "by another process"))))
+		}
+		require.ErrorIs(t, put(t, s, name, as(rotation.RoleCurrent, key(2, "value-two"))), rotation.ErrConflict)
+		text, _ := fake.Read(name, "AWSCURRENT")
+		assert.Contains(t, text, "by ")
+	}
+}
+
+// intruder acts once, right before a label is moved.
+type intruder struct {
+	*fakesm.Server
+	label string
+	act   func()
+}
+
+func (i *intruder) Do(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if act := i.act; act != nil && bytes.Contains(body, []byte(`"VersionStage":"`+i.label+`"`)) {
+		i.act = nil
+		act()
+	}
+	return i.Server.Do(r)
+}
+
+// What a person puts under AWSCURRENT is told as the current key, with ours beside it.
+func TestHandEditsAreSeen(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake)
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
+	before, err := s.Load(t.Context(), name)
+	require.NoError(t, err)
+
+	fake.Edit(name, strings.Repeat("e", 32), "by hand")
+	v, err := s.Load(t.Context(), name)
+	require.NoError(t, err)
+	assert.Equal(t, "by hand", v.Key(rotation.RoleCurrent).Secret.Reveal())
+	assert.Len(t, v.Keys, 3)
+	require.ErrorIs(t, s.Save(t.Context(), name, before), rotation.ErrConflict, "the edit counts")
+	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
+	text, _ := fake.Read(name, "AWSCURRENT")
+	assert.Equal(t, "value-two", text, "asserted again")
+
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
+	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
+	_, old := fake.Read(name, "AWSPREVIOUS")
+	fake.Label(name, "AWSCURRENT", old) // the console's way back
+	v, err = s.Load(t.Context(), name)
+	require.NoError(t, err)
+	assert.Equal(t, "value-one", v.Key(rotation.RoleCurrent).Secret.Reveal())
+	assert.Equal(t, "value-two", v.Key(rotation.RolePending).Secret.Reveal())
+}
+
+// A secret that was there before is one current key, and putting it under rotation moves nothing that readers see.
+func TestValueFromBefore(t *testing.T) {
+	fake := &fakesm.Server{}
+	text, json := open(t, fake), open(t, fake, inJSON)
+	id := strings.Repeat("a", 32)
+	fake.Edit(name, id, "before us")
+	fake.Edit("json", id, `{"username":"app","password":"before us","port":5432}`)
+
+	v, err := text.Load(t.Context(), name)
+	require.NoError(t, err)
+	assert.Equal(t, "before us", v.Key(rotation.RoleCurrent).Secret.Reveal())
+	v, err = json.Load(t.Context(), "json")
+	require.NoError(t, err)
+	current := v.Key(rotation.RoleCurrent)
+	assert.Equal(t, "before us", current.Secret.Reveal())
+	assert.Equal(t, map[string]string{"user": "app"}, current.Attributes)
+
+	current.Serial = 1
+	require.NoError(t, put(t, json, "json", as(rotation.RoleCurrent, current)))
+	_, now := fake.Read("json", "AWSCURRENT")
+	assert.Equal(t, id, now)
+}
+
+// Fields that are nobody's stay, also while there is no key; an attribute that a key does not have leaves its field alone.
+func TestFieldsOfReaders(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, inJSON)
+	fake.Edit(name, strings.Repeat("a", 32), `{"username":"app","password":"before us","port":5432,"tls":{"ca":"x"}}`)
+	second := key(2, "value-two")
+	second.Attributes = nil
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, second)))
+	text, _ := fake.Read(name, "AWSCURRENT")
+	assert.JSONEq(t, `{"username":"app","password":"value-two","key_id":"key-2","port":5432,"tls":{"ca":"x"}}`, text)
+
+	require.NoError(t, put(t, s, name, rotation.StoredKey{Key: second, Role: rotation.RoleCurrent, Compromised: true}))
+	text, _ = fake.Read(name, "AWSCURRENT")
+	assert.JSONEq(t, `{"handover":"no current key","port":5432,"tls":{"ca":"x"}}`, text, "a compromised key is served to nobody")
+
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(3, "value-three"))))
+	text, _ = fake.Read(name, "AWSCURRENT")
+	assert.JSONEq(t, `{"username":"user-3","password":"value-three","key_id":"key-3","port":5432,"tls":{"ca":"x"}}`, text)
+
+	fake.Edit(name, strings.Repeat("b", 32), "no object")
+	_, err := s.Load(t.Context(), name)
+	require.EqualError(t, err, "awssecrets: what its readers find is no JSON object, and Config.Field names a field of one")
+	fake.Edit(name, strings.Repeat("c", 32), `{"username":"app"}`)
+	_, err = s.Load(t.Context(), name)
+	require.EqualError(t, err, `awssecrets: what its readers find has no text in the field "password" (Config.Field)`)
+}
+
+// A compromised key that an interrupted Save left with its readers is told so that the engine writes again.
+func TestCompromisedAndStillServed(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "value-one"))))
+	fake.Hook(func(op string, in map[string]any) *fakesm.Failure {
+		if op == "UpdateSecretVersionStage" && in["VersionStage"] == "AWSCURRENT" {
+			return &fakesm.Failure{Status: http.StatusInternalServerError, Code: "InternalServiceError"}
+		}
+		return nil
+	})
+	bad := rotation.StoredKey{Key: key(1, "value-one"), Role: rotation.RoleCurrent, Compromised: true}
+	require.Error(t, put(t, s, name, bad))
+	fake.Hook(nil)
+	v, err := s.Load(t.Context(), name)
+	require.NoError(t, err)
+	assert.Empty(t, v.Stamp)
+	require.NoError(t, put(t, s, name, bad))
+	v, err = s.Load(t.Context(), name)
+	require.NoError(t, err)
+	assert.Equal(t, "stamp", v.Stamp)
+}
+
+// RotateSecret makes AWSPENDING stand on a version without a value, and expects it there. It is neither taken away nor passed over.
+func TestVersionThatAWSBegan(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake)
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
+	token := strings.Repeat("7", 36)
+	fake.Begin(name, token)
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
+	_, id := fake.Read(name, "AWSPENDING")
+	require.Equal(t, token, id, "a claim of the store leaves it")
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
+	text, id := fake.Read(name, "AWSPENDING")
+	require.Equal(t, []string{"value-two", token}, []string{text, id})
+	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
+	text, id = fake.Read(name, "AWSCURRENT")
+	require.Equal(t, []string{"value-two", token}, []string{text, id})
+}
+
+// A secret made without a value, by a template: its first version gets AWSCURRENT, and must not be the document.
+func TestSecretWithoutAVersion(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake)
+	fake.Change(name, func(*fakesm.Secret) {})
+	v, err := s.Load(t.Context(), name)
+	require.NoError(t, err)
+	assert.Empty(t, v.Keys)
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "value-one"))))
+	text, _ := fake.Read(name, "AWSCURRENT")
+	assert.Equal(t, "value-one", text)
+}
