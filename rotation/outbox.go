@@ -179,7 +179,8 @@ func (d *drive) offer(events []parcel, failed map[string]error) {
 			if failed[id] != nil || !slices.Contains(p.Owed, id) {
 				continue
 			}
-			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return s.Deliver(ctx, p.Event) })
+			event := p.Event // a delivery that is given up may go on when the outbox has moved
+			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return s.Deliver(ctx, event) })
 			if err != nil {
 				failed[id] = err
 				d.r.cfg.Logger.LogAttrs(d.ctx, slog.LevelWarn, "a sink did not take an event", slog.String("sink", id), slog.String("problem", publicText(err)))
