@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -48,6 +49,7 @@ func Kubernetes(t testing.TB) *KubernetesServer {
 		"--service-account-key-file=" + public, "--service-account-signing-key-file=" + private,
 		"--service-account-issuer=https://kubernetes.default.svc",
 	}
+	s.term = syscall.SIGKILL // asked to end, it waits a minute for those who watch; what it knows is in etcd
 	s.ready = func(ctx context.Context) error { return s.get(ctx, "/readyz") }
 	s.after = func() error { // what is made in the default namespace right after readiness would fail
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

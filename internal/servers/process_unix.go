@@ -6,6 +6,8 @@
 package servers
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/user"
@@ -14,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // unprivileged returns the first of users that there is, for a server to run as, or nil if this is not root or none is given.
@@ -45,35 +46,50 @@ func own(path string, as *syscall.SysProcAttr) error {
 	return os.Chown(path, int(as.Credential.Uid), int(as.Credential.Gid))
 }
 
+// pause returns when all of them stand still: on a busy machine a process goes on for a while after the signal was sent, and may
+// start others.
 func pause(pid int) error {
-	// The parent first, else it goes on starting others.
-	for _, id := range family(pid) {
-		if err := syscall.Kill(id, syscall.SIGSTOP); err != nil && id == pid {
-			return err
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return poll(ctx, func() error {
+		moving := 0
+		for _, id := range family(pid) {
+			if err := syscall.Kill(id, syscall.SIGSTOP); err != nil && id == pid {
+				return err
+			}
+			if moves(id) {
+				moving++
+			}
 		}
-	}
-	for _, id := range family(pid) {
-		for until := time.Now().Add(grace); !stopped(id) && time.Now().Before(until); {
-			time.Sleep(time.Millisecond) // the signal was sent: what a thread is in the middle of, it may still do
+		if moving > 0 {
+			return fmt.Errorf("%d of its processes do not stand still", moving)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// stopped reports whether every thread of a process stands still. Without /proc it is believed.
-func stopped(pid int) bool {
-	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	for _, name := range stats {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) > 0 && (fields[0] == "R" || fields[0] == "S" || fields[0] == "D") {
-			return false
-		}
+// moves reports whether a thread of a process is neither stopped (T) nor at its end (Z, X). Without /proc nobody knows.
+func moves(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	return slices.ContainsFunc(threads, func(name string) bool {
+		state, _ := stat(name)
+		return !strings.Contains("TZX", state)
+	})
+}
+
+// stat reads the state of a process or a thread, and its parent; "" if it has ended.
+func stat(name string) (state string, parent int) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", 0
 	}
-	return true
+	// "pid (name) state parent ...", where a name may have spaces and parentheses.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 2 {
+		return "", 0
+	}
+	parent, _ = strconv.Atoi(fields[1])
+	return fields[0], parent
 }
 
 func resume(pid int) {
@@ -82,24 +98,12 @@ func resume(pid int) {
 	}
 }
 
-// kill returns when what the process had started is gone too: what is left of a PostgreSQL keeps the next one from starting.
 func kill(p *os.Process) {
-	_ = syscall.Kill(p.Pid, syscall.SIGSTOP) // from here on it starts nothing
 	others := family(p.Pid)[1:]
 	_ = p.Kill()
 	for _, id := range others {
 		_ = syscall.Kill(id, syscall.SIGKILL)
 	}
-	for end := time.Now().Add(grace); time.Now().Before(end) && slices.ContainsFunc(others, alive); {
-		time.Sleep(look)
-	}
-}
-
-// alive reports whether a process runs. One that has ended stays a zombie until its parent asks for it.
-func alive(pid int) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	return err == nil && len(fields) > 0 && fields[0] != "Z"
 }
 
 // family is a process and what it started, and what that started; a server's processes do not always share a group. Without
@@ -108,15 +112,8 @@ func family(pid int) []int {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
 		id, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		// "pid (name) state parent ...", where a name may have spaces and parentheses.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) > 1 {
-			parent, _ := strconv.Atoi(fields[1])
+		if state, parent := stat(name); state != "" {
 			children[parent] = append(children[parent], id)
 		}
 	}
