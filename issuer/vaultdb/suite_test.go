@@ -7,6 +7,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
@@ -27,6 +28,8 @@ func TestSimulate(t *testing.T) {
 			p.role(role, "1h")
 			return p.issuer(role), p.login(), nil
 		},
-		RealClock: true,
+		RealClock:   true,
+		CallTimeout: 600 * time.Millisecond, // the machine may be busy
+		Sample:      4,
 	})
 }

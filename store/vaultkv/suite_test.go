@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
@@ -37,6 +38,8 @@ func simulate(t *testing.T, p *place) {
 		Store: func(context.Context, *rotationtest.World) (rotation.SecretStore, error) {
 			return p.store(), nil // another one each time, as another process has
 		},
-		RealClock: true,
+		RealClock:   true,
+		CallTimeout: 600 * time.Millisecond, // the machine may be busy
+		Sample:      6,
 	})
 }
