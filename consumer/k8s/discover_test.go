@@ -50,11 +50,14 @@ func TestDiscover(t *testing.T) {
 		"csi": with(func(s *corev1.PodSpec) {
 			s.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "example.com", NodePublishSecretRef: &local}}}}
 		}),
-		"pull":          with(func(s *corev1.PodSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{local} }),
-		"account":       with(func(s *corev1.PodSpec) { s.ServiceAccountName = "puller" }),
-		"other-secret":  env("database-handover"),
-		"other-account": with(func(s *corev1.PodSpec) { s.ServiceAccountName = "puller"; s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "other"}} }),
-		"nothing":       plain,
+		"pull":         with(func(s *corev1.PodSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{local} }),
+		"account":      with(func(s *corev1.PodSpec) { s.ServiceAccountName = "puller" }),
+		"other-secret": env("database-handover"),
+		"other-account": with(func(s *corev1.PodSpec) {
+			s.ServiceAccountName = "puller"
+			s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "other"}}
+		}),
+		"nothing": plain,
 	}
 	_, err := p.client.CoreV1().ServiceAccounts(p.namespace).Create(ctx, &corev1.ServiceAccount{
 		ObjectMeta: metav1.ObjectMeta{Name: "puller"}, ImagePullSecrets: []corev1.LocalObjectReference{local},

@@ -257,8 +257,8 @@ func TestHalfSynchronised(t *testing.T) {
 	req := request(1)
 	req.Key.Attributes = map[string]string{"user": "app"}
 	v := rotation.Versions{Keys: []rotation.StoredKey{{Role: rotation.RoleCurrent, Key: req.Key}}}
-	require.NoError(t, source.Save(t.Context(), credential, v))
 	o.set(func(o *operator) { o.half = true })
+	require.NoError(t, source.Save(t.Context(), credential, v))
 	waiting(t, e, req, rotation.ErrNotYet, "its Secret does not hold")
 	o.set(func(o *operator) { o.half = false })
 	deployed(t, e, req)

@@ -69,8 +69,8 @@ type node struct {
 	namespace string
 
 	mu     sync.Mutex
-	broken bool                     // guarded by mu: what starts does not get ready
-	linger time.Duration            // guarded by mu: what ends takes that long
+	broken bool                       // guarded by mu: what starts does not get ready
+	linger time.Duration              // guarded by mu: what ends takes that long
 	values map[types.UID]rotation.Key // guarded by mu: what each pod read
 }
 

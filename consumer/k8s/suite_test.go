@@ -13,6 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/handover-go/handover/consumer/k8s"
 	"github.com/handover-go/handover/rotation"
@@ -101,11 +102,12 @@ func (p place) rollout(t *testing.T, cfg k8s.RolloutConfig) *k8s.Rollout {
 const patience = 2 * time.Minute
 
 func TestDeploymentSuite(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.deployment(t, "api", "database", 2)
 	rotationtest.ConsumerSuite{
 		Consumer: p.rollout(t, k8s.RolloutConfig{Name: "api", Credential: "database"}),
-		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience,
+		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience / 2,
 		Restarts: func(ctx context.Context) (int, error) {
 			d, err := p.client.AppsV1().Deployments(p.namespace).Get(ctx, "api", metav1.GetOptions{})
 			if err != nil {
@@ -117,23 +119,27 @@ func TestDeploymentSuite(t *testing.T) {
 }
 
 func TestStatefulSetSuite(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.statefulSet(t, "api", "database", 1, appsv1.StatefulSetUpdateStrategy{})
 	rotationtest.ConsumerSuite{
 		Consumer: p.rollout(t, k8s.RolloutConfig{Kind: k8s.StatefulSet, Name: "api", Credential: "database"}),
-		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience,
+		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience / 2,
 	}.Run(t)
 }
 
 func TestDaemonSetSuite(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, err := p.client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = p.client.CoreV1().Nodes().Patch(t.Context(), "node", types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{}) // of being not ready yet
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.client.CoreV1().Nodes().Delete(context.Background(), "node", metav1.DeleteOptions{}) })
 	p.daemonSet(t, "api", "database")
 	rotationtest.ConsumerSuite{
 		Consumer: p.rollout(t, k8s.RolloutConfig{Kind: k8s.DaemonSet, Name: "api", Credential: "database"}),
-		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience,
+		Store:    p.store(t), Credential: "database", Uses: p.node.uses("api"), Patience: patience / 2,
 	}.Run(t)
 }
 
@@ -150,6 +156,7 @@ func TestCronJobSuite(t *testing.T) {
 
 // Rotations whose keys lie in Secrets and are used by pods.
 func TestSimulate(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	rotationtest.Simulate(t, rotationtest.Simulation{
 		Store: func(context.Context, *rotationtest.World) (rotation.SecretStore, error) { return p.store(t), nil },
@@ -165,6 +172,6 @@ func TestSimulate(t *testing.T) {
 			})
 			return rotationtest.Presenter{Consumer: r, Uses: p.node.uses(w.Credential)}, err
 		},
-		RealClock: true, Sample: 2, CallTimeout: time.Second,
+		RealClock: true, Sample: 2, CallTimeout: 500 * time.Millisecond,
 	})
 }

@@ -168,10 +168,7 @@ func TestScaledInTheMiddle(t *testing.T) {
 	p.node.set(func(n *node) { n.broken = true })
 	promote(t, p.store(t), credential, 2)
 	waiting(t, r, request(2), rotation.ErrNotYet, "")
-	scale, err := p.client.AppsV1().Deployments(p.namespace).GetScale(t.Context(), "api", metav1.GetOptions{})
-	require.NoError(t, err)
-	scale.Spec.Replicas = 5
-	_, err = p.client.AppsV1().Deployments(p.namespace).UpdateScale(t.Context(), "api", scale, metav1.UpdateOptions{})
+	_, err := p.client.AppsV1().Deployments(p.namespace).Patch(t.Context(), "api", types.MergePatchType, []byte(`{"spec":{"replicas":5}}`), metav1.PatchOptions{}, "scale")
 	require.NoError(t, err)
 	p.node.set(func(n *node) { n.broken = false })
 	deployed(t, r, request(2))
@@ -392,6 +389,9 @@ func TestPatchThatIsLate(t *testing.T) {
 	require.ErrorIs(t, late.Deploy(t.Context(), request(2)), rotation.ErrNotYet)
 	require.ErrorContains(t, late.Deploy(t.Context(), request(2)), "the store shows")
 	assert.EqualValues(t, 1, patches.Load())
+	d, err := p.client.AppsV1().Deployments(p.namespace).Get(t.Context(), "api", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotContains(t, fmt.Sprint(d.Spec.Template.Annotations), "key-2", "the patch came through")
 	assert.Equal(t, map[int64]int{1: 1}, serials(t, plain))
 }
 
@@ -457,10 +457,14 @@ func TestPermissions(t *testing.T) {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, ResourceNames: names, Verbs: verbs}
 	}
 	reads := []rbacv1.PolicyRule{rule("", "pods", nil, "list"), rule("apps", "replicasets", nil, "list")}
-	all := p.rollout(t, k8s.RolloutConfig{Store: p.store(t), Name: "api", Credential: credential,
-		Client: as("all", append(reads, rule("apps", "deployments", []string{"api"}, "get", "patch"))...)})
-	half := p.rollout(t, k8s.RolloutConfig{Store: p.store(t), Name: "api", Credential: credential,
-		Client: as("half", append(reads[1:], rule("apps", "deployments", []string{"api"}, "get"))...)})
+	all := p.rollout(t, k8s.RolloutConfig{
+		Store: p.store(t), Name: "api", Credential: credential,
+		Client: as("all", append(reads, rule("apps", "deployments", []string{"api"}, "get", "patch"))...),
+	})
+	half := p.rollout(t, k8s.RolloutConfig{
+		Store: p.store(t), Name: "api", Credential: credential,
+		Client: as("half", append(reads[1:], rule("apps", "deployments", []string{"api"}, "get"))...),
+	})
 	require.Eventually(t, func() bool { return all.Check(t.Context()) == nil }, patience, 50*time.Millisecond)
 	promote(t, p.store(t), credential, 2)
 	deployed(t, all, request(2))
@@ -510,7 +514,7 @@ func TestAnswers(t *testing.T) {
 // No secret is printed, and none is in what is written but in Secrets.
 func TestSilent(t *testing.T) {
 	p, r := api(t, 1)
-	text, err := json.Marshal(r)
+	text, err := json.Marshal([]any{r})
 	require.NoError(t, err)
 	d, err := p.client.AppsV1().Deployments(p.namespace).Get(t.Context(), "api", metav1.GetOptions{})
 	require.NoError(t, err)

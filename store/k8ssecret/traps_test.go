@@ -180,7 +180,7 @@ func everything(t *testing.T, s *corev1.Secret) string {
 		fmt.Fprintf(&b, "%s=%s\n", field, data)
 	}
 	s.Data, s.ManagedFields = nil, nil
-	text, err := json.Marshal(s)
+	text, err := json.Marshal([]any{s})
 	require.NoError(t, err)
 	return b.String() + string(text)
 }
@@ -563,7 +563,7 @@ func TestSilent(t *testing.T) {
 	require.Error(t, err, "a Secret holds 1 MiB")
 	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "canary")
 	save(t, s, stored(rotation.RoleCurrent, 2))
-	text, err := json.Marshal(s)
+	text, err := json.Marshal([]any{s})
 	require.NoError(t, err)
 	shown := fmt.Sprintf("%v %+v %#v %s %s", s, s, s, text, s.Identity())
 	assert.NotContains(t, shown, "canary")
