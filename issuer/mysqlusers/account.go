@@ -21,6 +21,7 @@ type account struct {
 	maria      bool
 	locked     bool
 	entries    []entry // its passwords, the newest first; never none
+	doubled    bool    // MySQL has the same one as the first and as the second
 }
 
 // entry is one password: what the server keeps of it. It must not be printed.
@@ -109,7 +110,11 @@ func (i *Issuer) look(ctx context.Context, q querier, user string) (account, err
 		return a, err
 	}
 	a.locked, a.entries = locked == "Y", []entry{first}
-	if second != "" {
+	switch second {
+	case "":
+	case first.auth:
+		a.doubled = true // left by a drop that was cut short
+	default:
 		a.entries = append(a.entries, entry{first.plugin, second})
 	}
 	return a, nil

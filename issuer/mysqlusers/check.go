@@ -121,6 +121,9 @@ func (i *Issuer) unfit(ctx context.Context, a account) ([]string, error) {
 	if same > 1 {
 		missing = append(missing, fmt.Sprintf("%d accounts have the name %q, for different hosts: their sessions cannot be told apart", same, a.user))
 	}
+	if !i.dual() && len(a.entries) > 1 {
+		missing = append(missing, fmt.Sprintf("user %q has two passwords: where users take turns each has one", a.user))
+	}
 	for _, e := range a.entries {
 		switch {
 		case e.plugin != native && (e.plugin != sha2 || a.maria):

@@ -16,6 +16,8 @@ import (
 // RETAIN CURRENT PASSWORD makes the first one the second, whatever that was: said twice, it ends the password in use. So nothing
 // is retained while there is a second one, and a password that the server has is never set again.
 
+const discardOld = " DISCARD OLD PASSWORD"
+
 // add gives an account a password beside the one that it has.
 func (c *call) add(ctx context.Context, a account, value secret.Value) error {
 	if len(a.entries) > 1 {
@@ -40,5 +42,5 @@ func (c *call) drop(ctx context.Context, a account, n int) error {
 			return err
 		}
 	}
-	return c.alter(ctx, a, " DISCARD OLD PASSWORD")
+	return c.alter(ctx, a, discardOld)
 }

@@ -29,6 +29,7 @@ import (
 // TestMySQL shows where there is one.
 type fakeMySQL struct {
 	plugin string
+	lock   chan struct{} // full while a connection has what GET_LOCK gives; a mutex would keep a bubble's clock from going on
 
 	mu     sync.Mutex // guards the fields below
 	first  string
@@ -39,16 +40,28 @@ type fakeMySQL struct {
 
 const fakeUser = "orders"
 
-func newFake(plugin string) *fakeMySQL { return &fakeMySQL{plugin: plugin, locked: true} }
+func newFake(plugin string) *fakeMySQL {
+	return &fakeMySQL{plugin: plugin, lock: make(chan struct{}, 1), locked: true}
+}
 
-func (f *fakeMySQL) Connect(context.Context) (driver.Conn, error) { return fakeConn{f}, nil }
+func (f *fakeMySQL) Connect(context.Context) (driver.Conn, error) { return &fakeConn{f: f}, nil }
 func (f *fakeMySQL) Driver() driver.Driver                        { return nil }
 
-type fakeConn struct{ f *fakeMySQL }
+type fakeConn struct {
+	f    *fakeMySQL
+	held bool
+}
 
-func (fakeConn) Prepare(string) (driver.Stmt, error) { return nil, driver.ErrSkip }
-func (fakeConn) Close() error                        { return nil }
-func (fakeConn) Begin() (driver.Tx, error)           { return nil, driver.ErrSkip }
+func (c *fakeConn) release() {
+	if c.held {
+		c.held = false
+		<-c.f.lock
+	}
+}
+
+func (*fakeConn) Prepare(string) (driver.Stmt, error) { return nil, driver.ErrSkip }
+func (c *fakeConn) Close() error                      { c.release(); return nil }
+func (*fakeConn) Begin() (driver.Tx, error)           { return nil, driver.ErrSkip }
 
 // rows is an answer.
 type rows struct{ left [][]driver.Value }
@@ -71,17 +84,24 @@ func (r *rows) Next(dest []driver.Value) error {
 	return nil
 }
 
-func (c fakeConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *fakeConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(query, "SELECT GET_LOCK") {
+		select {
+		case c.f.lock <- struct{}{}:
+			c.held = true
+			return answer([]driver.Value{int64(1)})
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
 	switch {
 	case query == "SELECT VERSION()":
 		return answer([]driver.Value{"8.4.9"})
-	case strings.HasPrefix(query, "SELECT GET_LOCK"):
-		return answer([]driver.Value{int64(1)})
 	case strings.HasPrefix(query, "SELECT plugin") && args[0].Value == fakeUser:
 		locked := "N"
 		if c.f.locked {
@@ -106,8 +126,9 @@ var (
 	discardsOld = "ALTER USER `orders`@`%` DISCARD OLD PASSWORD"
 )
 
-func (c fakeConn) ExecContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
+func (c *fakeConn) ExecContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
 	if strings.HasPrefix(query, "DO RELEASE_LOCK") {
+		c.release()
 		return driver.ResultNoRows, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -172,7 +193,7 @@ func (l fakeLogin) Connect(ctx context.Context) (driver.Conn, error) {
 			if l.f.locked {
 				return nil, &mysql.MySQLError{Number: 3118}
 			}
-			return fakeConn{l.f}, nil
+			return &fakeConn{f: l.f}, nil
 		}
 	}
 	return nil, &mysql.MySQLError{Number: 1045}
@@ -245,7 +266,16 @@ func TestFakeMySQLKeepsTheOtherPassword(t *testing.T) {
 	require.NoError(t, i.Revoke(t.Context(), second), "again, when the other one is alone")
 	accepted(first)
 
+	cut := mustIssue(t, i, first)
+	f.lose = true // between the two statements of a roll-back
+	require.Error(t, i.Revoke(t.Context(), cut))
+	accepted(first)
+	require.NoError(t, i.Revoke(t.Context(), cut), "it is gone, and the other one is both the first and the second")
+	require.NoError(t, i.Revoke(t.Context(), first))
+	require.Empty(t, f.second, "nothing is left that an unlocked account would accept again")
+	first = mustIssue(t, i, first)
 	third := mustIssue(t, i, first)
+	accepted(first, third)
 	require.NoError(t, i.Revoke(t.Context(), first))
 	accepted(third)
 	require.ErrorIs(t, f.verifier().Verify(t.Context(), first), rotation.ErrRejected)

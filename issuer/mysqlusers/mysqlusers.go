@@ -186,6 +186,10 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 			return err
 		case len(a.entries) > 1:
 			return c.drop(ctx, a, n)
+		case a.doubled:
+			if err := c.alter(ctx, a, discardOld); err != nil {
+				return err
+			}
 		}
 		return c.alter(ctx, a, a.identified(entry{a.entries[0].plugin, freedHash(a.entries[0].plugin)})+" ACCOUNT LOCK")
 	})

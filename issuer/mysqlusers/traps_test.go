@@ -396,6 +396,7 @@ func testCheck(t *testing.T, w *world) {
 		{fmt.Sprintf("user %q lacks what %q has: GRANT SELECT ON `test`.* TO %s", b, a, quoted(b)), "GRANT SELECT ON test.* TO " + quoted(a), "REVOKE SELECT ON test.* FROM " + quoted(a), false},
 		{fmt.Sprintf("user %q logs in with an empty password", a), "ALTER USER " + quoted(a) + " ACCOUNT UNLOCK", "ALTER USER " + quoted(a) + " ACCOUNT LOCK", false},
 		{fmt.Sprintf("2 accounts have the name %q", a), "CREATE USER `" + a + "`@`192.0.2.1` ACCOUNT LOCK", "DROP USER `" + a + "`@`192.0.2.1`", false},
+		{"the server is read only: connect Config.DB to the primary", "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0", false},
 		{"lacks PROCESS", "REVOKE PROCESS ON *.* FROM " + me, "GRANT PROCESS ON *.* TO " + me, true},
 		{"lacks CONNECTION ADMIN", "REVOKE " + kill + " ON *.* FROM " + me, "GRANT " + kill + " ON *.* TO " + me, true},
 		{"lacks CREATE USER", "REVOKE CREATE USER ON *.* FROM " + me, "GRANT CREATE USER ON *.* TO " + me, true},
@@ -411,6 +412,9 @@ func testCheck(t *testing.T, w *world) {
 	}
 	require.ErrorContains(t, w.issuer(t, w.me).Check(t.Context()), "the administrator is user")
 	if w.maria {
+		hash := "mysql_native_password USING PASSWORD('x"
+		w.do(t, "ALTER USER "+quoted(a)+" IDENTIFIED VIA "+hash+"1') OR "+hash+"2')")
+		require.ErrorContains(t, i.Check(t.Context()), "has two passwords: where users take turns each has one")
 		w.do(t, "ALTER USER "+quoted(a)+" IDENTIFIED VIA unix_socket")
 		require.ErrorContains(t, i.Check(t.Context()), "plugin unix_socket: change it to mysql_native_password")
 		_, err := issue(t.Context(), i, rotation.Key{ID: b})

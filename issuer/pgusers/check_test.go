@@ -25,6 +25,12 @@ func TestCheck(t *testing.T) {
 	i, a, b := w.pair(t)
 	w.do(t, "GRANT "+group+" TO "+quoted(a)+", "+quoted(b))
 	require.NoError(t, i.Check(t.Context()))
+	var version int
+	require.NoError(t, w.super.QueryRow("SELECT current_setting('server_version_num')::int").Scan(&version))
+	apart, together := "ALTER ROLE "+admin+" NOINHERIT", "ALTER ROLE "+admin+" INHERIT"
+	if version >= 160000 { // where each membership says whether it is inherited
+		apart, together = "REVOKE INHERIT OPTION FOR "+a+" FROM "+admin, "GRANT "+a+" TO "+admin+" WITH INHERIT TRUE"
+	}
 	for _, c := range []struct {
 		want   string
 		spoil  string
@@ -40,10 +46,14 @@ func TestCheck(t *testing.T) {
 		{`lacks CREATEROLE`, "ALTER ROLE " + admin + " NOCREATEROLE", "ALTER ROLE " + admin + " CREATEROLE", true},
 		{
 			`cannot end sessions of user "` + a + `": GRANT pg_signal_backend TO "` + admin + `"`,
-			"REVOKE pg_signal_backend FROM " + admin + "; ALTER ROLE " + admin + " NOINHERIT", "GRANT pg_signal_backend TO " + admin + "; ALTER ROLE " + admin + " INHERIT", true,
+			"REVOKE pg_signal_backend FROM " + admin + "; " + apart, "GRANT pg_signal_backend TO " + admin + "; " + together, true,
 		},
+		{`lacks ADMIN OPTION on user "` + a + `": GRANT "` + a + `" TO "` + admin + `" WITH ADMIN OPTION`, "REVOKE ADMIN OPTION FOR " + a + " FROM " + admin, "GRANT " + a + " TO " + admin + " WITH ADMIN OPTION", true},
 	} {
 		t.Run(c.want, func(t *testing.T) {
+			if version < 160000 && strings.Contains(c.want, "ADMIN OPTION") {
+				t.Skip("before PostgreSQL 16 CREATEROLE is enough")
+			}
 			w.do(t, strings.Split(c.spoil, "; ")...)
 			err := i.Check(t.Context())
 			require.ErrorContains(t, err, c.want)

@@ -61,5 +61,5 @@
 // The PostgreSQL documentation, https://www.postgresql.org/docs/15/: sql-alterrole.html and sql-createrole.html (one password, VALID
 // UNTIL, a verifier is stored as it is), catalog-pg-authid.html (its form), auth-pg-hba-conf.html, catalog-pg-shdepend.html,
 // functions-admin.html (pg_terminate_backend), monitoring-stats.html (pg_stat_activity); and the release notes of 16 (CREATEROLE
-// needs ADMIN OPTION). Tested with PostgreSQL 15.18 and pgx 5.12.
+// needs ADMIN OPTION). Tested with PostgreSQL 15.18 and 18.4, and pgx 5.12.
 package pgusers
