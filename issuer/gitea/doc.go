@@ -21,7 +21,9 @@
 //     that a use in the same second is not seen. It is no later than the use: nothing is reported late.
 //   - GET /user, by which Verify sees whose token it is, needs the scope read:user. For tokens without it give Credential.Verifier a
 //     verify.Probe of something that their scopes may read.
-//   - A list comes in pages of at most 50, or what the server's MAX_RESPONSE_ITEMS says, and its header says how many there are.
+//   - A list comes in pages of at most 50, or what the server's MAX_RESPONSE_ITEMS says, sorted by the second of creation: tokens of
+//     one second may change places between two pages. No Link header names the next page. X-Total-Count says how many there are, and
+//     List is an error if it has not all of them.
 //
 // Forgejo speaks the same protocol and was not tried.
 //

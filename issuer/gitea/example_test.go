@@ -76,7 +76,7 @@ func ExampleHooks() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	verifier, err := webhook.NewVerifier(webhook.Config{Scheme: webhook.Gitea, Secrets: []webhook.Secret{{Value: secret.New(os.Getenv("HOOK_SECRET"))}}})
+	verifier, err := webhook.NewVerifier(webhook.Config{Scheme: webhook.Gitea, Secrets: []webhook.Secret{{ID: "first", Value: secret.New(os.Getenv("HOOK_SECRET"))}}})
 	if err != nil {
 		log.Fatal(err)
 	}

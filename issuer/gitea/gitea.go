@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -226,39 +227,56 @@ func usage(t *gitea.AccessToken, asOf time.Time) rotation.Usage {
 	return u
 }
 
-// tokens are all of them, or an error: what is missing in a list counts as gone.
+// tokens are all of them, or an error: what is missing in a list counts as gone. Gitea sorts by the second of creation only, so that
+// tokens of the same second may change places between two pages, and one is told twice and another not at all. Then the pages are
+// read again, cut elsewhere.
 func (i *Issuer) tokens(ctx context.Context) ([]*gitea.AccessToken, error) {
 	all := map[int64]*gitea.AccessToken{}
-	for page := 1; page != 0; {
-		var total string
+	for _, size := range []int{50, 41, 29} { // 50 is the most that Gitea gives, unless MAX_RESPONSE_ITEMS says otherwise
+		total, err := i.pages(ctx, size, all)
+		if err != nil {
+			return nil, err
+		}
+		if total == len(all) {
+			byID := func(a, b *gitea.AccessToken) int { return cmp.Compare(a.ID, b.ID) }
+			return slices.SortedFunc(maps.Values(all), byID), nil
+		}
+	}
+	return nil, problem("gitea: list the tokens: the list changed while its pages were read, or does not say how many there are")
+}
+
+// pages reads every page into all, up to an empty one, as the server may give less than it is asked for and tells no next page. It
+// returns how many tokens there are; -1 if that is not told.
+func (i *Issuer) pages(ctx context.Context, size int, all map[int64]*gitea.AccessToken) (total int, err error) {
+	for page := 1; ; page++ {
+		options := gitea.ListAccessTokensOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: size}}
 		tokens, err := call(ctx, i.admin, "list the tokens", func(c *gitea.Client) ([]*gitea.AccessToken, *gitea.Response, error) {
-			tokens, resp, err := c.ListAccessTokens(gitea.ListAccessTokensOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: pageSize}})
-			if resp != nil && resp.Response != nil {
-				total = resp.Header.Get("X-Total-Count")
-				page = resp.NextPage
+			tokens, resp, err := c.ListAccessTokens(options)
+			if err == nil {
+				total = count(resp.Header)
 			}
 			return tokens, resp, err
 		})
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		for _, t := range tokens {
 			all[t.ID] = t
 		}
-		if page == 0 && total != strconv.Itoa(len(all)) {
-			return nil, problem("gitea: list the tokens: the list changed while its pages were read, or does not say how many there are")
+		if len(tokens) == 0 || total <= len(all) {
+			return total, nil
 		}
 	}
-	list := make([]*gitea.AccessToken, 0, len(all))
-	for _, t := range all {
-		list = append(list, t)
-	}
-	slices.SortFunc(list, func(a, b *gitea.AccessToken) int { return cmp.Compare(a.ID, b.ID) })
-	return list, nil
 }
 
-// pageSize is the largest page that Gitea gives unless its configuration says otherwise (MAX_RESPONSE_ITEMS).
-const pageSize = 50
+// count is what the header of a page says of the whole list; -1 if it says nothing.
+func count(h http.Header) int {
+	n, err := strconv.Atoi(h.Get("X-Total-Count"))
+	if err != nil {
+		return -1
+	}
+	return n
+}
 
 // Describe returns how Gitea behaves: what is made or deleted is so at once, and listed at once. Where the scopes are copied the old
 // token is needed for it, so that only with Config.Scopes an emergency ends the old token meanwhile.

@@ -24,7 +24,7 @@ type HooksConfig struct {
 	Address string       // required: where they deliver, as Gitea shows it (config.url)
 
 	// Events are all that is delivered, as the API names them: "push", "pull_request". Required. They and the two fields below are what
-	// the webhook has from now on: Gitea clears what it is not told again.
+	// the webhook has from now on: Gitea forgets what it is not told again.
 	Events        []string
 	BranchFilter  string       // a glob; empty: every branch
 	Authorization secret.Value // value of the Authorization header that Gitea sends; zero: none
@@ -36,8 +36,8 @@ type HooksConfig struct {
 // with webhook.Gitea, or webhook.GitHub, as Gitea sends that header too.
 //
 // That it takes a second hook, and not a change of the first, is because of what Gitea 1.26.0 does (routers/api/v1/utils/hook.go): a
-// change of config.secret is accepted and ignored, and every change clears the events, the branch filter and the Authorization header
-// that are not sent with it.
+// change of config.secret is accepted and ignored, and every change puts the events back to "push", the branch filter and the
+// Authorization header to nothing, if they are not sent with it.
 //
 // Gitea repeats no failed delivery by itself. One that waits in the queue when its hook is switched off is not made
 // (services/webhook/deliver.go): in the moment of the switch both hooks are on, and what happens then is delivered by either, but an

@@ -278,18 +278,36 @@ func TestWhatAnswersMean(t *testing.T) {
 // A page that is missing is an error and not a shorter list.
 func TestListIsWhole(t *testing.T) {
 	cfg := gitea.Config{URL: "http://127.0.0.1:1", User: "app", Password: secret.New("x")}
-	for name, header := range map[string]http.Header{
-		"more than were told": {"Content-Type": inJSON["Content-Type"], "X-Total-Count": {"2"}},
-		"not told":            inJSON,
+	for name, row := range map[string]struct {
+		total string
+		pages map[string]string // by limit and page
+		want  int               // 0: an error; -1: none
+	}{
+		"one page":            {"1", map[string]string{"50/1": `[{"id":1}]`}, 1},
+		"two pages":           {"2", map[string]string{"50/1": `[{"id":1}]`, "50/2": `[{"id":2}]`}, 2},
+		"none":                {"0", nil, -1},
+		"fewer than told":     {"2", map[string]string{"50/1": `[{"id":1}]`}, 0},
+		"not told":            {"", map[string]string{"50/1": `[{"id":1}]`}, 0},
+		"deleted meanwhile":   {"1", map[string]string{"50/1": `[{"id":1},{"id":2}]`}, 0},
+		"places were changed": {"2", map[string]string{"50/1": `[{"id":1}]`, "50/2": `[{"id":1}]`, "41/1": `[{"id":2}]`}, 2},
 	} {
-		cfg.Transport = answering(http.StatusOK, header, `[{"id":1,"name":"one"}]`)
-		_, err := newIssuer(t, cfg).List(t.Context())
-		assert.Error(t, err, name)
+		t.Run(name, func(t *testing.T) {
+			cfg.Transport = through(func(r *http.Request) (*http.Response, error) {
+				body := row.pages[r.FormValue("limit")+"/"+r.FormValue("page")]
+				if body == "" {
+					body = "[]"
+				}
+				return answering(http.StatusOK, http.Header{"X-Total-Count": {row.total}}, body)(r)
+			})
+			infos, err := newIssuer(t, cfg).List(t.Context())
+			if row.want == 0 {
+				assert.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Len(t, infos, max(row.want, 0))
+		})
 	}
-	cfg.Transport = answering(http.StatusOK, http.Header{"X-Total-Count": {"1"}}, `[{"id":1,"name":"one"}]`)
-	infos, err := newIssuer(t, cfg).List(t.Context())
-	require.NoError(t, err)
-	assert.Len(t, infos, 1)
 }
 
 func TestConfig(t *testing.T) {

@@ -58,7 +58,7 @@ func TestSimulate(t *testing.T) {
 	s := start(t)
 	began := time.Now()
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true, CallTimeout: time.Second, Sample: 1,
+		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 1,
 		Issuer: func(_ context.Context, w *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 			cfg := s.config(t)
 			cfg.Transport = shared
