@@ -5,6 +5,7 @@ package systems
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -59,7 +60,7 @@ func startLoad(t *testing.T, name string, perSecond float64, rejected func(error
 }
 
 func (l *load) call(rejected func(error) bool, use func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := use(ctx)
 	if err == nil {
@@ -109,7 +110,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 type service struct {
 	handle *consumer.Handle
 	url    string
-	deaf   atomic.Bool // while it is, it tells which key it uses, and takes no other one when it is told
+	deaf   atomic.Bool // whoever tells it of a key gets no answer
 }
 
 func startService(t *testing.T, secrets rotation.SecretStore, credential, name string) *service {
@@ -121,8 +122,7 @@ func startService(t *testing.T, secrets rotation.SecretStore, credential, name s
 	t.Cleanup(func() { s.handle.Close() })
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.deaf.Load() && r.Method == http.MethodPost {
-			http.Error(w, "not now", http.StatusServiceUnavailable)
-			return
+			panic(http.ErrAbortHandler)
 		}
 		s.handle.ServeHTTP(w, r)
 	}))
@@ -130,6 +130,17 @@ func startService(t *testing.T, secrets rotation.SecretStore, credential, name s
 	s.url = server.URL
 	return s
 }
+
+// bound bounds the life of a pool's connections, so that it has left an old user, or password, after poolLag at most. In production
+// this is a matter of minutes.
+func bound(db *sql.DB) {
+	db.SetMaxOpenConns(8)
+	db.SetMaxIdleConns(8)
+	db.SetConnMaxLifetime(500 * time.Millisecond)
+}
+
+// poolLag is the life of a connection, one query, and a second or two: so often database/sql looks for connections that are too old.
+const poolLag = 3 * time.Second
 
 // values collects every secret of a credential that a store holds while the test runs, as often as it is asked.
 type values struct {
