@@ -6,6 +6,7 @@ package systems
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -32,6 +33,7 @@ type load struct {
 	stop func()
 
 	accepted, rejected, lost atomic.Int64 // lost: neither accepted nor refused, such as a connection that broke
+	refused                  atomic.Int64 // logins, which consumer.Connector makes good with a newer key, so that no request shows them
 
 	mu    sync.Mutex
 	first error // guarded by mu: what went wrong first
@@ -43,6 +45,12 @@ type load struct {
 func startLoad(t *testing.T, name string, perSecond float64, rejected func(error) bool, use func(context.Context) error) *load {
 	t.Helper()
 	l := &load{name: name}
+	l.start(t, perSecond, rejected, use)
+	return l
+}
+
+func (l *load) start(t *testing.T, perSecond float64, rejected func(error) bool, use func(context.Context) error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -56,7 +64,6 @@ func startLoad(t *testing.T, name string, perSecond float64, rejected func(error
 	})
 	l.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(l.stop)
-	return l
 }
 
 func (l *load) call(rejected func(error) bool, use func(context.Context) error) {
@@ -91,9 +98,35 @@ func (l *load) worked(t *testing.T, least int64) {
 func (l *load) counted(t *testing.T, least int64) {
 	t.Helper()
 	l.stop()
-	t.Logf("%s: %d accepted, %d rejected, %d lost", l.name, l.accepted.Load(), l.rejected.Load(), l.lost.Load())
+	t.Logf("%s: %d accepted, %d rejected, %d lost; %d logins refused", l.name, l.accepted.Load(), l.rejected.Load(), l.lost.Load(), l.refused.Load())
+	assert.Zero(t, l.refused.Load(), "%s: logins refused", l.name)
 	assert.Zero(t, l.rejected.Load(), "%s: the first error: %v", l.name, l.first)
 	assert.Greater(t, l.accepted.Load(), least, l.name)
+}
+
+// logins makes what opens connections with a key count those that the server refuses.
+func (l *load) logins(open func(rotation.Key) (driver.Connector, error), rejected func(error) bool) func(rotation.Key) (driver.Connector, error) {
+	return func(key rotation.Key) (driver.Connector, error) {
+		inner, err := open(key)
+		if err != nil {
+			return nil, err
+		}
+		return &login{inner, rejected, &l.refused}, nil
+	}
+}
+
+type login struct {
+	driver.Connector
+	rejected func(error) bool
+	refused  *atomic.Int64
+}
+
+func (l *login) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := l.Connector.Connect(ctx)
+	if err != nil && l.rejected(err) {
+		l.refused.Add(1)
+	}
+	return conn, err
 }
 
 // wait returns after d, and says whether ctx goes on.
@@ -137,6 +170,14 @@ func bound(db *sql.DB) {
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
 	db.SetConnMaxLifetime(500 * time.Millisecond)
+}
+
+// query is what everybody does with the databases.
+func query(db *sql.DB) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var n int
+		return db.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(&n)
+	}
 }
 
 // poolLag is the life of a connection, one query, and a second or two: so often database/sql looks for connections that are too old.

@@ -31,11 +31,11 @@ func TestVaultSealed(t *testing.T) {
 	t.Logf("while Vault is sealed: %v", st.Open.Problem)
 	p.vault.Unseal()
 	st = p.processes.await(t, "orders-db", "the end", ended)
-	p.looksRight(t, st)
-	p.load.worked(t, 500)
+	p.load.worked(t, 300)
 	for _, l := range p.node.all() {
 		l.worked(t, 0)
 	}
+	p.looksRight(t, st)
 }
 
 // PostgreSQL restarts in the middle of a rotation: who was connected loses what was under way, and the rotation waits.
@@ -48,11 +48,11 @@ func TestPostgresRestarted(t *testing.T) {
 	t.Logf("while PostgreSQL is away: %v", st.Open.Problem)
 	p.postgres.Start()
 	st = p.processes.await(t, "orders-db", "the end", ended)
-	p.looksRight(t, st)
-	p.load.counted(t, 500)
+	p.load.counted(t, 300)
 	for _, l := range p.node.all() {
 		l.counted(t, 0)
 	}
+	p.looksRight(t, st)
 }
 
 // The API server of Kubernetes hangs for 30 s in the middle of a rollout: the rotation waits.
@@ -68,9 +68,9 @@ func TestAPIServerAway(t *testing.T) {
 	<-away
 	p.cluster.Resume()
 	st = p.processes.await(t, "orders-db", "the end", ended)
-	p.looksRight(t, st)
-	p.load.worked(t, 500)
+	p.load.worked(t, 300)
 	for _, l := range p.node.all() {
 		l.worked(t, 0)
 	}
+	p.looksRight(t, st)
 }

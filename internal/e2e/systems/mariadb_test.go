@@ -105,14 +105,13 @@ func TestMariaDB(t *testing.T) {
 	var loads []*load
 	for _, name := range []string{"service 1", "service 2"} {
 		s := startService(t, secrets, "orders-db", name)
-		db := sql.OpenDB(consumer.Connector(s.handle, mysqlusers.Connect(world.base())))
+		l := &load{name: name}
+		db := sql.OpenDB(consumer.Connector(s.handle, l.logins(mysqlusers.Connect(world.base()), mysqlusers.Rejected)))
 		t.Cleanup(func() { db.Close() })
 		bound(db)
 		services, world.Services = append(services, s), append(world.Services, s.url)
-		loads = append(loads, startLoad(t, name, 100, mysqlusers.Rejected, func(ctx context.Context) error {
-			var n int
-			return db.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(&n)
-		}))
+		l.start(t, 100, mysqlusers.Rejected, query(db))
+		loads = append(loads, l)
 	}
 
 	seen := &values{store: secrets, credential: "orders-db"}

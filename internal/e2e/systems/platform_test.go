@@ -167,22 +167,15 @@ func startPlatform(t *testing.T) *platform {
 	p.world.Service = p.service.url
 	base, err := p.world.base("orders")
 	require.NoError(t, err)
-	db := sql.OpenDB(consumer.Connector(p.service.handle, pgusers.Connect(base)))
+	p.load = &load{name: "the pool"}
+	db := sql.OpenDB(consumer.Connector(p.service.handle, p.load.logins(pgusers.Connect(base), pgusers.Rejected)))
 	t.Cleanup(func() { db.Close() })
 	bound(db)
-	p.load = startLoad(t, "the pool", 200, pgusers.Rejected, query(db))
+	p.load.start(t, 200, pgusers.Rejected, query(db))
 
 	p.node = startNode(t, p)
 	p.processes = newStage(t, "platform", p.world)
 	return p
-}
-
-// query is what everybody does with the database.
-func query(db *sql.DB) func(context.Context) error {
-	return func(ctx context.Context) error {
-		var n int
-		return db.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(&n)
-	}
 }
 
 // do runs a statement as the superuser.

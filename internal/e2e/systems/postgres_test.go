@@ -24,11 +24,11 @@ func TestPostgres(t *testing.T) {
 	p.processes.start(t)
 	st := p.processes.await(t, "orders-db", "the end", ended)
 
-	p.looksRight(t, st)
-	p.load.worked(t, 1000)
+	p.load.worked(t, 300)
 	pods := p.node.all()
 	assert.Len(t, pods, 2*replicas, "pods there were")
 	for _, l := range pods {
 		l.worked(t, 0)
 	}
+	p.looksRight(t, st)
 }
