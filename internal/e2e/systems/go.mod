@@ -25,7 +25,6 @@ require (
 	github.com/handover-go/handover/issuer/mysqlusers v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/issuer/pgusers v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/issuer/redisacl v0.0.0-00010101000000-000000000000
-	github.com/handover-go/handover/store/k8ssecret v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/store/vaultkv v0.0.0-00010101000000-000000000000
 	github.com/hashicorp/vault/api v1.23.0
 	github.com/jackc/pgx/v5 v5.12.0

@@ -52,7 +52,7 @@ func startNode(t *testing.T, p *platform) *node {
 	ns, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "shop-"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	p.world.Namespace = ns.Name
-	labels, n := map[string]string{"app": "api"}, int32(replicas)
+	labels, n := map[string]string{"app": "api"}, int32(podCount)
 	_, err = client.AppsV1().Deployments(ns.Name).Create(t.Context(), &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "api"},
 		Spec: appsv1.DeploymentSpec{
@@ -84,7 +84,7 @@ func startNode(t *testing.T, p *platform) *node {
 	})
 	require.Eventually(t, func() bool {
 		found, err := client.AppsV1().Deployments(ns.Name).Get(t.Context(), "api", metav1.GetOptions{})
-		return err == nil && found.Status.AvailableReplicas == replicas
+		return err == nil && found.Status.AvailableReplicas == podCount
 	}, patience, 50*time.Millisecond)
 	return d
 }
@@ -158,7 +158,7 @@ func (p *pod) end() {
 // all stops the node and returns the loads of all the pods there ever were, of which as many as there are replicas run.
 func (n *node) all() []*load {
 	n.stop()
-	require.Len(n.t, n.pods, replicas)
+	require.Len(n.t, n.pods, podCount)
 	var loads []*load
 	for _, p := range n.old {
 		loads = append(loads, p.load)

@@ -26,7 +26,7 @@ import (
 	"github.com/handover-go/handover/store/vaultkv"
 )
 
-const replicas = 2 // of the Deployment
+const podCount = 2 // of the Deployment
 
 // platformWorld is what a rotating process is told of a platform: PostgreSQL, whose users it rotates, Vault, where the passwords lie,
 // and Kubernetes, where some of those run who use them.
@@ -100,7 +100,7 @@ func (w platformWorld) config(ctx context.Context) (rotation.Config, error) {
 	if err != nil {
 		return rotation.Config{}, err
 	}
-	sessions, err := users.Sessions("api", replicas) // a pod keeps one connection open
+	sessions, err := users.Sessions("api", podCount) // a pod keeps one connection open
 	if err != nil {
 		return rotation.Config{}, err
 	}

@@ -18,7 +18,7 @@ func TestPostgres(t *testing.T) {
 	p.node.busy.Store(true) // a pod that starts is not ready
 	one := p.processes.start(t)
 	p.processes.await(t, "orders-db", "the service has the new user", deployed(1))
-	require.Eventually(t, p.node.queued.Load, patience, look, "a pod is replaced")
+	require.Eventually(t, p.node.queued.Load, patience, pollEvery, "a pod is replaced")
 	one.kill(t)
 	p.node.busy.Store(false)
 	p.processes.start(t)
@@ -26,7 +26,7 @@ func TestPostgres(t *testing.T) {
 
 	p.load.worked(t, 300)
 	pods := p.node.all()
-	assert.Len(t, pods, 2*replicas, "pods there were")
+	assert.Len(t, pods, 2*podCount, "pods there were")
 	for _, l := range pods {
 		l.worked(t, 0)
 	}

@@ -46,7 +46,7 @@ const (
 	lease       = 6 * time.Second // how long a process that was killed keeps the next one waiting
 	callTimeout = 5 * time.Second
 	clockSkew   = 50 * time.Millisecond // everybody lives on one machine
-	look        = 20 * time.Millisecond // between two looks of a test
+	pollEvery   = 20 * time.Millisecond // between two looks of a test
 )
 
 // wirings are what a rotating process can be.
@@ -230,7 +230,7 @@ func assertEventually(condition func() bool) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for !condition() {
-		if !wait(ctx, look) {
+		if !wait(ctx, pollEvery) {
 			return false
 		}
 	}
