@@ -193,6 +193,14 @@ func TestLinksInPagesLeadSomewhere(t *testing.T) {
 	}
 }
 
+// Who looks for an adapter finds it on the front page.
+func TestReadmeNamesEveryModule(t *testing.T) {
+	readme := textFiles(t, "README.md")["README.md"]
+	for _, module := range offered(t) {
+		assert.Contains(t, readme, "]("+module+")", "README.md has no link to it")
+	}
+}
+
 // A page, or the front page in doc.go, that sends a reader to a package sends them to one that exists.
 func TestPackagesNamedInPagesExist(t *testing.T) {
 	dir := root(t)

@@ -61,7 +61,7 @@ func TestModules(t *testing.T) {
 			linked, others := published.program(t, m)
 			text := fmt.Sprintf("# A program that imports %s links\n%s\n\n# and has in its module graph beside them\n%s\n",
 				imported(m), strings.Join(linked, "\n"), strings.Join(others, "\n"))
-			golden(t, strings.ReplaceAll(m.name(), "/", "-")+".txt", text)
+			golden(t, filepath.Join("testdata", strings.ReplaceAll(m.name(), "/", "-")+".txt"), text)
 			for _, path := range m.requires() {
 				if m.Path == core {
 					break // internal/repotest has what the core may require
@@ -140,11 +140,9 @@ func workspace(t *testing.T) []module {
 	return modules
 }
 
-func golden(t *testing.T, name, text string) {
+func golden(t *testing.T, path, text string) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
 	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 		return
 	}
