@@ -316,6 +316,29 @@ func TestValueFromBefore(t *testing.T) {
 	assert.Equal(t, id, now)
 }
 
+// A field that is null is no attribute. Attributes are no secrets: the value must not get there.
+func TestFieldsThatHaveNoText(t *testing.T) {
+	for _, other := range []string{`null`, `""`, `5`, `{"name":"app"}`} {
+		fake := &fakesm.Server{}
+		s := open(t, fake, inJSON)
+		fake.Edit(name, strings.Repeat("a", 32), `{"password":"before us","username":`+other+`,"key_id":`+other+`}`)
+		v, err := s.Load(t.Context(), name)
+		require.NoError(t, err)
+		assert.True(t, v.Key(rotation.RoleCurrent).Equal(rotation.Key{Secret: secret.New("before us")}), other)
+	}
+}
+
+// A key without an id or a user, as it is given to store.Seed, writes no empty user name over the one that readers have.
+func TestKeyWithoutAttributes(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, inJSON)
+	fake.Edit(name, strings.Repeat("a", 32), `{"username":"app","key_id":"k-1","password":"before us"}`)
+	bare := rotation.Key{Serial: 2, Secret: secret.New("value-two"), Attributes: map[string]string{"user": ""}}
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, bare)))
+	text, _ := fake.Read(name, "AWSCURRENT")
+	assert.JSONEq(t, `{"username":"app","key_id":"k-1","password":"value-two"}`, text)
+}
+
 // Fields that are nobody's stay, also while there is no key; an attribute that a key does not have leaves its field alone.
 func TestFieldsOfReaders(t *testing.T) {
 	fake := &fakesm.Server{}
