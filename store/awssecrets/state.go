@@ -25,6 +25,7 @@ const (
 	labelPrevious = "AWSPREVIOUS"
 	labelDocument = "handover"       // the version that holds the document: all keys with their roles
 	labelDraft    = "handover-draft" // the version that was written last: a version is never put without a label
+	labelOurs     = "handover-next"  // the version that was last given AWSPENDING here, and not by AWS or by hand
 )
 
 // maxText is the longest SecretString, in bytes.
