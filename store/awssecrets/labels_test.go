@@ -19,6 +19,7 @@ import (
 	"github.com/handover-go/handover/store/awssecrets/internal/fakesm"
 )
 
+// A rotation as readers see it: AWSCURRENT moves when the new key is promoted and at no other time, and AWSPREVIOUS with it.
 func TestLabelsInARotation(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
@@ -42,6 +43,7 @@ func TestLabelsInARotation(t *testing.T) {
 	see("finished", "value-two", "", "")
 }
 
+// Without a stage PutSecretValue would move AWSCURRENT to whatever is written.
 func TestEveryVersionIsPutWithALabel(t *testing.T) {
 	fake := &fakesm.Server{}
 	puts := 0
@@ -59,6 +61,7 @@ func TestEveryVersionIsPutWithALabel(t *testing.T) {
 	require.Greater(t, puts, 3)
 }
 
+// Versions without a label may go at any time. No key depends on one.
 func TestCollectedVersionsAreNotMissed(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
@@ -81,6 +84,7 @@ func TestCollectedVersionsAreNotMissed(t *testing.T) {
 	}
 }
 
+// A label that somebody else has moved since is a conflict, and nothing is overwritten.
 func TestLabelMovesCompare(t *testing.T) {
 	for _, label := range []string{"handover", "AWSCURRENT", "AWSPENDING"} {
 		t.Run(label, func(t *testing.T) {
@@ -114,6 +118,8 @@ func TestLabelMovesCompare(t *testing.T) {
 	}
 }
 
+// A process that dies between AWSPENDING and the document leaves a key under AWSPENDING that is in no document. It does not stand
+// there for ever: AWS begins no rotation while it does.
 func TestPendingOfADeadProcess(t *testing.T) {
 	for n := range 4 {
 		fake := &fakesm.Server{}
@@ -143,6 +149,7 @@ func TestPendingOfADeadProcess(t *testing.T) {
 	}
 }
 
+// What somebody else has put under AWSPENDING stays.
 func TestForeignPending(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
@@ -154,6 +161,7 @@ func TestForeignPending(t *testing.T) {
 	assert.Equal(t, id, now)
 }
 
+// AWSPREVIOUS stands on the previous key also where AWSCURRENT was elsewhere meanwhile, and where both keys come at once.
 func TestPreviousIsTheReplacedKey(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
@@ -169,6 +177,7 @@ func TestPreviousIsTheReplacedKey(t *testing.T) {
 	}
 }
 
+// intruder acts once, right before a label is moved.
 type intruder struct {
 	*fakesm.Server
 	label string
@@ -188,6 +197,7 @@ func (i *intruder) Do(r *http.Request) (*http.Response, error) {
 	return i.Server.Do(r)
 }
 
+// RotateSecret makes AWSPENDING stand on a version without a value, and expects it there. It is neither taken away nor passed over.
 func TestVersionThatAWSBegan(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)

@@ -23,14 +23,7 @@ import (
 
 const name = "db"
 
-// A rotation as readers see it: AWSCURRENT moves when the new key is promoted and at no other time, and AWSPREVIOUS with it.
-
-// Without a stage PutSecretValue would move AWSCURRENT to whatever is written.
-
-// Versions without a label may go at any time. No key depends on one.
-
 // transitions are what one Save may have to do.
-
 var transitions = map[string]struct{ before, after []rotation.StoredKey }{
 	"first":    {nil, []rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one"))}},
 	"issue":    {[]rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one"))}, []rotation.StoredKey{as(rotation.RoleCurrent, key(1, "value-one")), as(rotation.RolePending, key(2, "value-two"))}},
@@ -41,9 +34,7 @@ var transitions = map[string]struct{ before, after []rotation.StoredKey }{
 }
 
 // Save is several calls. Whichever is the last one, Load finds every key from before or from after, says of each key that readers find
-
 // that it is current, and the same Save, repeated, brings the rest.
-
 func TestSaveInterruptedAnywhere(t *testing.T) {
 	for transition, c := range transitions {
 		for _, after := range []bool{false, true} {
@@ -103,7 +94,6 @@ func covers(v rotation.Versions, keys []rotation.StoredKey) bool {
 }
 
 // dies has the process die with the nth call: no call gets through any more.
-
 func dies(n int, after bool) func(string, map[string]any) *fakesm.Failure {
 	seen := 0
 	return func(string, map[string]any) *fakesm.Failure {
@@ -116,7 +106,6 @@ func dies(n int, after bool) func(string, map[string]any) *fakesm.Failure {
 }
 
 // The answer of each call is lost once, and the SDK asks again by itself: that must not look like somebody else's change.
-
 func TestRepeatedCallsAreNoConflict(t *testing.T) {
 	for transition, c := range transitions {
 		t.Run(transition, func(t *testing.T) {
@@ -146,7 +135,6 @@ func TestRepeatedCallsAreNoConflict(t *testing.T) {
 }
 
 // The token of a version follows from the key's serial: what is written again is the same version.
-
 func TestTokensAreRepeatable(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
@@ -169,20 +157,7 @@ func TestTokensAreRepeatable(t *testing.T) {
 	assert.Equal(t, k2.Secret.Reveal(), text)
 }
 
-// A label that somebody else has moved since is a conflict, and nothing is overwritten.
-
-// A process that dies between AWSPENDING and the document leaves a key under AWSPENDING that is in no document. It does not stand
-
-// there for ever: AWS begins no rotation while it does.
-
-// What somebody else has put under AWSPENDING stays.
-
-// AWSPREVIOUS stands on the previous key also where AWSCURRENT was elsewhere meanwhile, and where both keys come at once.
-
-// intruder acts once, right before a label is moved.
-
 // What a person puts under AWSCURRENT is told as the current key, with ours beside it.
-
 func TestHandEditsAreSeen(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
@@ -212,7 +187,6 @@ func TestHandEditsAreSeen(t *testing.T) {
 }
 
 // A secret that was there before is one current key, and putting it under rotation moves nothing that readers see.
-
 func TestValueFromBefore(t *testing.T) {
 	fake := &fakesm.Server{}
 	text, json := open(t, fake), open(t, fake, inJSON)
@@ -236,7 +210,6 @@ func TestValueFromBefore(t *testing.T) {
 }
 
 // A field that is null is no attribute. Attributes are no secrets: the value must not get there.
-
 func TestFieldsThatHaveNoText(t *testing.T) {
 	for _, other := range []string{`null`, `""`, `5`, `{"name":"app"}`} {
 		fake := &fakesm.Server{}
@@ -249,7 +222,6 @@ func TestFieldsThatHaveNoText(t *testing.T) {
 }
 
 // A key without an id or a user, as it is given to store.Seed, writes no empty user name over the one that readers have.
-
 func TestKeyWithoutAttributes(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake, inJSON)
@@ -261,7 +233,6 @@ func TestKeyWithoutAttributes(t *testing.T) {
 }
 
 // Fields that are nobody's stay, also while there is no key; an attribute that a key does not have leaves its field alone.
-
 func TestFieldsOfReaders(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake, inJSON)
@@ -289,7 +260,6 @@ func TestFieldsOfReaders(t *testing.T) {
 }
 
 // A compromised key that an interrupted Save left with its readers is told so that the engine writes again.
-
 func TestCompromisedAndStillServed(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
@@ -312,10 +282,7 @@ func TestCompromisedAndStillServed(t *testing.T) {
 	assert.Equal(t, "stamp", v.Stamp)
 }
 
-// RotateSecret makes AWSPENDING stand on a version without a value, and expects it there. It is neither taken away nor passed over.
-
 // A secret made without a value, by a template: its first version gets AWSCURRENT, and must not be the document.
-
 func TestSecretWithoutAVersion(t *testing.T) {
 	fake := &fakesm.Server{}
 	s := open(t, fake)
