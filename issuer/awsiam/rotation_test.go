@@ -41,9 +41,9 @@ func rotator(t *testing.T, fake *fakeiam.Server, change ...func(*awsiam.Config))
 	return r, current
 }
 
-// goOn advances for as long as it takes, or for twelve hours.
-func goOn(t *testing.T, r *rotation.Rotator) rotation.Status {
-	for end := time.Now().Add(12 * time.Hour); ; {
+// goOn advances until the rotation ends, or for so long.
+func goOn(t *testing.T, r *rotation.Rotator, long time.Duration) rotation.Status {
+	for end := time.Now().Add(long); ; {
 		st, _ := r.Advance(t.Context(), credential) // its error is st.Open.Problem
 		if st.Open == nil || time.Now().After(end) {
 			return st
@@ -61,7 +61,7 @@ func TestRotation(t *testing.T) {
 		_, err := r.Rotate(t.Context(), credential, rotation.Trigger{})
 		require.NoError(t, err)
 		began := time.Now()
-		st := goOn(t, r)
+		st := goOn(t, r, 12*time.Hour)
 		require.Nil(t, st.Open, "%+v", st.Needs)
 		assert.Greater(t, time.Since(began), 6*time.Hour, "quiet for two hours is known four hours later")
 		assert.Len(t, fake.Live(user), 1)
@@ -90,14 +90,14 @@ func TestSecondKeyIsNotOurs(t *testing.T) {
 		_, err = r.Rotate(t.Context(), credential, rotation.Trigger{})
 		require.ErrorIs(t, err, rotation.ErrNoSlot)
 		require.ErrorContains(t, err, theirs)
-		st := goOn(t, r)
+		st := goOn(t, r, 20*time.Minute)
 		require.NotNil(t, st.Open)
 		require.ErrorIs(t, st.Open.Problem, rotation.ErrNoSlot)
 		assert.Equal(t, []string{current.ID, theirs}, fake.Live(user))
 		assert.Zero(t, touched)
 
 		fake.End(user, theirs)
-		st = goOn(t, r)
+		st = goOn(t, r, 12*time.Hour)
 		require.Nil(t, st.Open, "%+v", st.Open)
 		assert.Len(t, fake.Live(user), 1)
 		assert.NotContains(t, fake.Live(user), current.ID)
@@ -123,7 +123,7 @@ func TestLostAnswer(t *testing.T) {
 			require.ErrorContains(t, err, "it is not known whether a new key was made")
 			both := fake.Live(user)
 			require.Len(t, both, 2)
-			st := goOn(t, r)
+			st := goOn(t, r, 12*time.Hour)
 			if !exclusive {
 				require.NotNil(t, st.Open)
 				require.ErrorIs(t, st.Open.Problem, rotation.AmbiguousIssue)
@@ -132,7 +132,7 @@ func TestLostAnswer(t *testing.T) {
 				require.Contains(t, st.Needs[0].Verbs, rotation.VerbSettle)
 				_, err = r.Resolve(t.Context(), credential, rotation.Answer{Need: st.Needs[0].ID, Verb: rotation.VerbSettle, KeyID: both[1]})
 				require.NoError(t, err)
-				st = goOn(t, r)
+				st = goOn(t, r, 12*time.Hour)
 			}
 			require.Nil(t, st.Open, "%+v", st.Open)
 			assert.Len(t, fake.Live(user), 1)
