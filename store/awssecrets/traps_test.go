@@ -17,6 +17,7 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
+	"github.com/handover-go/handover/store"
 	"github.com/handover-go/handover/store/awssecrets"
 	"github.com/handover-go/handover/store/awssecrets/internal/fakesm"
 )
@@ -206,6 +207,23 @@ func TestValueFromBefore(t *testing.T) {
 	current.Serial = 1
 	require.NoError(t, put(t, json, "json", as(rotation.RoleCurrent, current)))
 	_, now := fake.Read("json", "AWSCURRENT")
+	assert.Equal(t, id, now)
+}
+
+// store.Seed tells who the key of an existing secret is, and moves nothing.
+func TestSeedOfAnExistingSecret(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Field = "password" })
+	id := strings.Repeat("a", 32)
+	fake.Edit(name, id, `{"username":"app","password":"before us"}`)
+	other := rotation.Key{ID: "key-1", Secret: secret.New("not that one")}
+	require.ErrorIs(t, store.Seed(t.Context(), s, name, other), rotation.ErrConflict)
+	require.NoError(t, store.Seed(t.Context(), s, name, rotation.Key{ID: "key-1", Secret: secret.New("before us")}))
+	v, err := s.Load(t.Context(), name)
+	require.NoError(t, err)
+	require.Len(t, v.Keys, 1)
+	assert.Equal(t, "key-1", v.Key(rotation.RoleCurrent).ID)
+	_, now := fake.Read(name, "AWSCURRENT")
 	assert.Equal(t, id, now)
 }
 
