@@ -98,12 +98,24 @@ func resume(pid int) {
 	}
 }
 
+// kill returns when what the process had started is gone as well: PostgreSQL starts on its files again only then.
 func kill(p *os.Process) {
+	_ = syscall.Kill(p.Pid, syscall.SIGSTOP) // it starts no others from now on
 	others := family(p.Pid)[1:]
 	_ = p.Kill()
 	for _, id := range others {
 		_ = syscall.Kill(id, syscall.SIGKILL)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	_ = poll(ctx, func() error {
+		for _, id := range others {
+			if state, _ := stat(fmt.Sprintf("/proc/%d/stat", id)); state != "" && !strings.Contains("ZX", state) {
+				return fmt.Errorf("process %d has not ended", id)
+			}
+		}
+		return nil
+	})
 }
 
 // family is a process and what it started, and what that started; a server's processes do not always share a group. Without
