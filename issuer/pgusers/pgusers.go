@@ -182,7 +182,8 @@ func (i *Issuer) issuable(user string, req rotation.IssueRequest) error {
 }
 
 // Revoke takes the password from the user of key, forbids it to log in and ends its sessions, as a session outlives the password
-// that it was opened with. If the user holds another key by now nothing is done, and nil is returned: key has died with that.
+// that it was opened with. If the user holds another key by now nothing is done, and nil is returned: key has died with that. A login that
+// was let in before, and takes the server more than a tenth of a second to show, is not seen.
 //
 // A user that was never given a key by this package holds whatever key is asked for; so does a key without an ID, where only one
 // such user can log in.
