@@ -32,7 +32,8 @@ const mysqlDSN = "HANDOVER_MYSQL_DSN"
 type world struct {
 	root  *sql.DB
 	admin *sql.DB
-	me    string        // the administrator's name
+	as    *mysql.Config // the administrator's
+	me    string        // its name
 	base  *mysql.Config // where users log in
 	maria bool
 }
@@ -48,6 +49,7 @@ var tests = map[string]func(*testing.T, *world){
 	"passwords are not logged": testLog,
 	"slot returns":             testSlotReturns,
 	"revoke ends sessions":     testRevokeEndsSessions,
+	"revoke among logins":      testRevokeAmongLogins,
 	"disable waits":            testDisableWaits,
 	"seeded key":               testSeeded,
 	"seeded key of one user":   testSeededDual,
@@ -98,9 +100,9 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.base = root.Clone()
 	w.base.User, w.base.Passwd, w.base.DBName = "", "", ""
 	w.base.Timeout = 10 * time.Second
-	as := w.base.Clone()
-	as.User, as.Passwd = w.me, password
-	w.admin = open(t, as)
+	w.as = w.base.Clone()
+	w.as.User, w.as.Passwd = w.me, password
+	w.admin = open(t, w.as)
 	return w
 }
 
