@@ -166,7 +166,8 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 }
 
 // Revoke takes the password away. A user that has no other is locked, and its sessions are ended, as a session outlives the password
-// that it was opened with. If the user does not hold the password any more nothing is done, and nil is returned.
+// that it was opened with. If the user does not hold the password any more nothing is done, and nil is returned. A login that was let in
+// before, and takes the server more than a tenth of a second to show, is not seen.
 //
 // Where the user keeps another password its sessions stay: nobody can tell which of them were opened with which. See [Issuer.EndSessions].
 //

@@ -4,15 +4,20 @@
 package mysqlusers_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
+	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -114,4 +119,94 @@ func testRevokeAmongLogins(t *testing.T, w *world) {
 		return err != nil || open > 0
 	}, 300*time.Millisecond, 20*time.Millisecond)
 	work.Wait()
+}
+
+// The connection breaks under the statement that sets a password: when it has arrived, and before. The error says neither yes nor
+// no, and the same request again does no harm to the other password.
+func testLostAnswers(t *testing.T, w *world) {
+	for name, create := range map[string]func(testing.TB) []string{
+		"two users":     func(t testing.TB) []string { _, a, b := w.pair(t); return []string{a, b} },
+		"two passwords": func(t testing.TB) []string { return []string{w.single(t)} },
+	} {
+		for _, landed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, landed %v", name, landed), func(t *testing.T) {
+				p := newProxy(t, w.as.Addr, landed)
+				far := w.as.Clone()
+				far.Addr = p.addr
+				far.Logger = &mysql.NopLogger{}
+				i, err := mysqlusers.New(mysqlusers.Config{DB: open(t, far), Server: w.as.Addr, Users: create(t)})
+				require.NoError(t, err)
+				first := mustIssue(t, i, rotation.Key{})
+				req := rotation.IssueRequest{Name: "lost", Current: first}
+				req.Chosen, err = i.Choose(t.Context(), req)
+				require.NoError(t, err)
+
+				p.armed.Store(true)
+				_, err = i.Issue(t.Context(), req)
+				require.Error(t, err)
+				require.NotErrorIs(t, err, rotation.ErrNotIssued)
+				require.False(t, p.armed.Load())
+				if landed {
+					require.Eventually(t, func() bool { return w.verifier().Verify(t.Context(), req.Chosen) == nil }, 20*time.Second, 10*time.Millisecond)
+				} else {
+					w.refuses(t, req.Chosen)
+				}
+				second, err := i.Issue(t.Context(), req)
+				require.NoError(t, err)
+				w.accepts(t, first)
+				w.accepts(t, second)
+			})
+		}
+	}
+}
+
+// proxy stands between an administrator and the server. When it is armed, it breaks the connection at the next ALTER USER.
+type proxy struct {
+	addr   string
+	armed  atomic.Bool
+	landed bool // the statement gets through
+}
+
+func newProxy(t *testing.T, server string, landed bool) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{addr: l.Addr().String(), landed: landed}
+	var work sync.WaitGroup
+	t.Cleanup(func() { l.Close(); work.Wait() })
+	work.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			work.Go(func() { p.pass(client, server) })
+		}
+	})
+	return p
+}
+
+func (p *proxy) pass(client net.Conn, addr string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	var back sync.WaitGroup
+	defer back.Wait()
+	defer server.Close()
+	back.Go(func() { io.Copy(client, server); client.Close() })
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buf)
+		if bytes.Contains(buf[:n], []byte("ALTER USER")) && p.armed.CompareAndSwap(true, false) {
+			client.Close() // the answer goes nowhere
+			if p.landed {
+				server.Write(buf[:n])
+			}
+			return
+		}
+		if _, writeErr := server.Write(buf[:n]); err != nil || writeErr != nil {
+			return
+		}
+	}
 }

@@ -60,6 +60,7 @@ var tests = map[string]func(*testing.T, *world){
 	"sessions":                 testSessions,
 	"check":                    testCheck,
 	"pool under load":          testPool,
+	"lost answers":             testLostAnswers,
 }
 
 func TestMariaDB(t *testing.T) {
@@ -142,11 +143,13 @@ func (w *world) create2(t testing.TB) *mysqlusers.Issuer {
 	return i
 }
 
-func (w *world) create1(t testing.TB) *mysqlusers.Issuer {
+func (w *world) create1(t testing.TB) *mysqlusers.Issuer { return w.issuer(t, w.single(t)) }
+
+func (w *world) single(t testing.TB) string {
 	user := unique("one")
 	require.NoError(t, w.create(t.Context(), user))
 	t.Cleanup(func() { w.drop(t, user) })
-	return w.issuer(t, user)
+	return user
 }
 
 func (w *world) pair(t testing.TB) (*mysqlusers.Issuer, string, string) {
