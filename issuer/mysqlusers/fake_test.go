@@ -312,6 +312,8 @@ func testFakeKeeps(t *testing.T, raw bool) {
 	require.NoError(t, i.Revoke(t.Context(), first))
 	accepted(third)
 	require.ErrorIs(t, f.verifier().Verify(t.Context(), first), rotation.ErrRejected)
+	require.NoError(t, i.Revoke(t.Context(), mustIssue(t, i, third)), "what stays has a salt of the server's own")
+	accepted(third)
 	identity := third
 	identity.Secret = secret.Value{}
 	require.ErrorContains(t, i.Revoke(t.Context(), identity), "without its value it cannot be told")
