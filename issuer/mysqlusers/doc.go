@@ -56,7 +56,8 @@
 // A password is 32 random bytes in hexadecimal. Accounts with mysql_native_password or (MySQL) caching_sha2_password keep their plugin,
 // others are refused. The server is sent a hash that is made here, so that no log holds the password, with one exception: MySQL takes the
 // second password of a user only as it is (RETAIN CURRENT PASSWORD needs BY). MySQL hides it in its own logs; the connection of
-// Config.DB has to be encrypted (tls in the DSN). MySQL 8.4 has mysql_native_password off, and 9 has none.
+// Config.DB has to be encrypted (tls in the DSN). MySQL 8.4 has mysql_native_password off, and 9 has none. A MariaDB that validates passwords
+// by a plugin refuses hashes while strict_password_validation is on.
 //
 // MySQL: a second RETAIN would end the password in use, and one without it leaves the second one in place. Neither is sent where it
 // would do harm; a password that the server has is never set again. Do not use both ways of an account by hand beside this package.

@@ -85,9 +85,9 @@ func answered(number uint16) (string, []error) {
 		return "the administrator lacks a right: Check names it" + at, []error{rotation.ErrDenied}
 	case 1045, 1130, 1698, 3118, 4151:
 		return "the server refuses the administrator's login: look at the credential of Config.DB" + at, []error{rotation.ErrDenied}
-	case 1290:
-		return "the server runs with an option that forbids it: read_only, where Config.DB is not connected to the primary, or strict_password_validation of MariaDB, which refuses hashes" + at, nil
-	case 1792, 1836:
+	case 1396:
+		return "the server refuses the user's password: in MariaDB strict_password_validation has to be off, as it refuses hashes" + at, nil
+	case 1290, 1792, 1836:
 		return "the server takes no changes: connect Config.DB to the primary" + at, nil
 	case 1054, 1146:
 		return "the server does not keep accounts in the way that is known here: MariaDB 10.4 or MySQL 8.0.14 is needed" + at, nil

@@ -434,6 +434,15 @@ func testCheck(t *testing.T, w *world) {
 	}
 	require.ErrorContains(t, w.issuer(t, w.me).Check(t.Context()), "the administrator is user")
 	if w.maria {
+		if _, err := w.root.Exec("INSTALL SONAME 'simple_password_check'"); err == nil { // not every package has it
+			checked := i.Check(t.Context())
+			_, err := issue(t.Context(), i, rotation.Key{ID: b})
+			w.do(t, "UNINSTALL SONAME 'simple_password_check'")
+			require.ErrorContains(t, checked, "SET GLOBAL strict_password_validation = OFF")
+			require.ErrorContains(t, err, "strict_password_validation has to be off")
+			require.ErrorIs(t, err, rotation.ErrNotIssued)
+			require.NoError(t, i.Check(t.Context()))
+		}
 		hash := "mysql_native_password USING PASSWORD('x"
 		w.do(t, "ALTER USER "+quoted(a)+" IDENTIFIED VIA "+hash+"1') OR "+hash+"2')")
 		require.ErrorContains(t, i.Check(t.Context()), "has two passwords: where users take turns each has one")
