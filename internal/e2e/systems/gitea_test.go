@@ -90,9 +90,9 @@ func TestGitea(t *testing.T) {
 	told := stopAtDeploy(t, release)
 	s.world.Portal, s.world.Release, s.world.EnvFile = addresses(portal...), addresses(release), mirror.file
 	loads := []*load{
-		startLoad(t, "portal-1", 20, isUnauthorized, s.getRepo(portal[0])),
-		startLoad(t, "portal-2", 20, isUnauthorized, s.getRepo(portal[1])),
-		startLoad(t, "release", 20, isUnauthorized, s.listReleases(t, release)),
+		startLoad(t, "portal-1", 10, isUnauthorized, s.getRepo(portal[0])),
+		startLoad(t, "portal-2", 10, isUnauthorized, s.getRepo(portal[1])),
+		startLoad(t, "release", 10, isUnauthorized, s.listReleases(t, release)),
 		startLoad(t, "mirror", 2, isUnauthorized, mirror.lsRemote),
 	}
 	processes := newStage(t, "gitea", s.world)
