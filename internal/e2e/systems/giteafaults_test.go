@@ -51,7 +51,7 @@ func TestGiteaDiesBeforeItAnswers(t *testing.T) {
 	t.Logf("the rotation took %.1f s, with %.1f s without Gitea", time.Since(began).Seconds(), away.Seconds())
 
 	for _, l := range loads {
-		l.counted(t, 20)
+		l.counted(t, 5)
 	}
 	s.rotated(t, st)
 	orphans := m.lostTokens(t)
