@@ -5,6 +5,8 @@ package systems
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -31,6 +33,7 @@ type load struct {
 	stop func()
 
 	accepted, rejected, lost atomic.Int64 // lost: neither accepted nor refused, such as a connection that broke
+	refused                  atomic.Int64 // logins, which consumer.Connector makes good with a newer key, so that no request shows them
 
 	mu    sync.Mutex
 	first error // guarded by mu: what went wrong first
@@ -42,6 +45,12 @@ type load struct {
 func startLoad(t *testing.T, name string, perSecond float64, rejected func(error) bool, use func(context.Context) error) *load {
 	t.Helper()
 	l := &load{name: name}
+	l.start(t, perSecond, rejected, use)
+	return l
+}
+
+func (l *load) start(t *testing.T, perSecond float64, rejected func(error) bool, use func(context.Context) error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -55,11 +64,10 @@ func startLoad(t *testing.T, name string, perSecond float64, rejected func(error
 	})
 	l.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(l.stop)
-	return l
 }
 
 func (l *load) call(rejected func(error) bool, use func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := use(ctx)
 	if err == nil {
@@ -90,9 +98,35 @@ func (l *load) worked(t *testing.T, least int64) {
 func (l *load) counted(t *testing.T, least int64) {
 	t.Helper()
 	l.stop()
-	t.Logf("%s: %d accepted, %d rejected, %d lost", l.name, l.accepted.Load(), l.rejected.Load(), l.lost.Load())
+	t.Logf("%s: %d accepted, %d rejected, %d lost; %d logins refused", l.name, l.accepted.Load(), l.rejected.Load(), l.lost.Load(), l.refused.Load())
+	assert.Zero(t, l.refused.Load(), "%s: logins refused", l.name)
 	assert.Zero(t, l.rejected.Load(), "%s: the first error: %v", l.name, l.first)
 	assert.Greater(t, l.accepted.Load(), least, l.name)
+}
+
+// logins makes what opens connections with a key count those that the server refuses.
+func (l *load) logins(open func(rotation.Key) (driver.Connector, error), rejected func(error) bool) func(rotation.Key) (driver.Connector, error) {
+	return func(key rotation.Key) (driver.Connector, error) {
+		inner, err := open(key)
+		if err != nil {
+			return nil, err
+		}
+		return &login{inner, rejected, &l.refused}, nil
+	}
+}
+
+type login struct {
+	driver.Connector
+	rejected func(error) bool
+	refused  *atomic.Int64
+}
+
+func (l *login) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := l.Connector.Connect(ctx)
+	if err != nil && l.rejected(err) {
+		l.refused.Add(1)
+	}
+	return conn, err
 }
 
 // wait returns after d, and says whether ctx goes on.
@@ -109,7 +143,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 type service struct {
 	handle *consumer.Handle
 	url    string
-	deaf   atomic.Bool // while it is, it tells which key it uses, and takes no other one when it is told
+	deaf   atomic.Bool // whoever tells it of a key gets no answer
 }
 
 func startService(t *testing.T, secrets rotation.SecretStore, credential, name string) *service {
@@ -121,8 +155,7 @@ func startService(t *testing.T, secrets rotation.SecretStore, credential, name s
 	t.Cleanup(func() { s.handle.Close() })
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.deaf.Load() && r.Method == http.MethodPost {
-			http.Error(w, "not now", http.StatusServiceUnavailable)
-			return
+			panic(http.ErrAbortHandler)
 		}
 		s.handle.ServeHTTP(w, r)
 	}))
@@ -130,6 +163,25 @@ func startService(t *testing.T, secrets rotation.SecretStore, credential, name s
 	s.url = server.URL
 	return s
 }
+
+// bound bounds the life of a pool's connections, so that it has left an old user, or password, after poolLag at most. In production
+// this is a matter of minutes.
+func bound(db *sql.DB) {
+	db.SetMaxOpenConns(8)
+	db.SetMaxIdleConns(8)
+	db.SetConnMaxLifetime(500 * time.Millisecond)
+}
+
+// query is what everybody does with the databases.
+func query(db *sql.DB) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var n int
+		return db.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(&n)
+	}
+}
+
+// poolLag is the life of a connection, one query, and a second or two: so often database/sql looks for connections that are too old.
+const poolLag = 3 * time.Second
 
 // values collects every secret of a credential that a store holds while the test runs, as often as it is asked.
 type values struct {

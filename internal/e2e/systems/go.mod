@@ -18,6 +18,7 @@ replace (
 require (
 	code.gitea.io/sdk/gitea v0.25.1
 	github.com/go-sql-driver/mysql v1.10.1
+	github.com/handover-go/handover v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/consumer/k8s v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/internal/servers v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/issuer/gitea v0.0.0-00010101000000-000000000000
@@ -25,7 +26,6 @@ require (
 	github.com/handover-go/handover/issuer/mysqlusers v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/issuer/pgusers v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/issuer/redisacl v0.0.0-00010101000000-000000000000
-	github.com/handover-go/handover/store/k8ssecret v0.0.0-00010101000000-000000000000
 	github.com/handover-go/handover/store/vaultkv v0.0.0-00010101000000-000000000000
 	github.com/hashicorp/vault/api v1.23.0
 	github.com/jackc/pgx/v5 v5.12.0
@@ -34,6 +34,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 	k8s.io/api v0.36.3
+	k8s.io/apimachinery v0.36.3
 	k8s.io/client-go v0.36.3
 	modernc.org/sqlite v1.60.1
 )
@@ -59,7 +60,6 @@ require (
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/gnostic-models v0.7.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/handover-go/handover v0.0.0-00010101000000-000000000000 // indirect
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
@@ -126,7 +126,6 @@ require (
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/ini.v1 v1.67.3 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
-	k8s.io/apimachinery v0.36.3 // indirect
 	k8s.io/klog/v2 v2.140.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20260317180543-43fb72c5454a // indirect
 	k8s.io/utils v0.0.0-20260210185600-b8788abfbbc2 // indirect

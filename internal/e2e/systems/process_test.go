@@ -38,14 +38,15 @@ const (
 // ctx ends.
 type wiring func(ctx context.Context, world []byte) (rotation.Config, error)
 
-// How the rotating processes of these tests are set. In production nothing of this is needed: the defaults, a day of overlap and of
-// silence, suit services, and these suit tests.
-var quick = rotation.Policy{Overlap: time.Second, Quiet: time.Second, Patience: 5 * time.Minute}
+// How the rotating processes of these tests are set. In production nothing of this is needed: the defaults, a day of overlap, a day of
+// silence, and two days of notice before anything is restarted, suit services; these suit tests.
+var quick = rotation.Policy{Overlap: time.Second, Quiet: time.Second, Patience: 5 * time.Minute, Notice: -1}
 
 const (
 	lease       = 6 * time.Second // how long a process that was killed keeps the next one waiting
 	callTimeout = 5 * time.Second
 	clockSkew   = 50 * time.Millisecond // everybody lives on one machine
+	pollEvery   = 20 * time.Millisecond // between two looks of a test
 )
 
 // wirings are what a rotating process can be.
@@ -229,7 +230,7 @@ func assertEventually(condition func() bool) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for !condition() {
-		if !wait(ctx, 20*time.Millisecond) {
+		if !wait(ctx, pollEvery) {
 			return false
 		}
 	}
