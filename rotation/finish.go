@@ -193,7 +193,7 @@ func (d *drive) pay(k *keyState) {
 		return
 	}
 	fail := func(e *Error) {
-		k.Retry = d.backoff(k.Retry, nil)
+		k.Retry = d.backoff(k.Retry, e)
 		d.owe(k, e)
 	}
 	why := d.untouchable(k)
