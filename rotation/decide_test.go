@@ -362,3 +362,25 @@ func TestIrreversible(t *testing.T) {
 		require.Equal(t, c.want, run.irreversible(&state{Keys: c.keys, Run: run}), what)
 	}
 }
+
+// What a try made may die unseen if an incident has named it, or else at the end, if it takes over no more and nobody can be using it.
+func TestUseless(t *testing.T) {
+	choices(5, func(yes []bool) {
+		accused, atTheEnd, target, current, presented := yes[0], yes[1], yes[2], yes[3], yes[4]
+		a := &attempt{N: 1, Serial: newSerial, Fate: fateOpen, Chosen: true}
+		st := &state{Current: oldSerial, Run: &run{Phase: PhaseIssue, Target: oldSerial}, Keys: []*keyState{{Key: Key{Serial: newSerial}, Presented: presented}}}
+		if accused {
+			a.Incident = "INC-1"
+		}
+		if atTheEnd {
+			st.Run.Phase = PhaseFinish
+		}
+		if target {
+			st.Run.Target = newSerial
+		}
+		if current {
+			st.Current = newSerial
+		}
+		require.Equal(t, accused || atTheEnd && !target && !current && !presented, st.useless(a), "%v", yes)
+	})
+}
