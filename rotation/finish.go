@@ -101,7 +101,7 @@ func (r *run) deadAtOr(now time.Time) time.Time {
 }
 
 func (r *run) outcome() Outcome {
-	if r.Target == r.Old && r.Old != 0 && r.New != 0 {
+	if r.Strategy == RollBack || r.Target == r.Old && r.Old != 0 && r.New != 0 {
 		return RolledBack
 	}
 	return Rotated

@@ -93,6 +93,7 @@ func TestHalfMadeValueIsRolledBack(t *testing.T) {
 		st = w.paces(r, time.Hour)
 		require.False(t, h.half)
 		require.Nil(t, st.Open)
+		require.Equal(t, rotation.RolledBack, st.Last.Outcome)
 		require.Empty(t, st.Debts, "it is refused, by every node")
 		require.Equal(t, []string{w.seeded.ID}, w.provider.Live())
 		require.Equal(t, w.seeded.ID, w.current().ID)
