@@ -363,10 +363,11 @@ func TestIrreversible(t *testing.T) {
 	}
 }
 
-// What a try made may die unseen if an incident has named it, or else at the end, if it takes over no more and nobody can be using it.
+// What a try made may die unseen if an incident has named it; else if nobody can be using it, in an emergency, and at the end if it takes
+// over no more.
 func TestUseless(t *testing.T) {
-	choices(5, func(yes []bool) {
-		accused, atTheEnd, target, current, presented := yes[0], yes[1], yes[2], yes[3], yes[4]
+	choices(6, func(yes []bool) {
+		accused, atTheEnd, target, current, presented, emergency := yes[0], yes[1], yes[2], yes[3], yes[4], yes[5]
 		a := &attempt{N: 1, Serial: newSerial, Fate: fateOpen, Chosen: true}
 		st := &state{Current: oldSerial, Run: &run{Phase: PhaseIssue, Target: oldSerial}, Keys: []*keyState{{Key: Key{Serial: newSerial}, Presented: presented}}}
 		if accused {
@@ -381,6 +382,10 @@ func TestUseless(t *testing.T) {
 		if current {
 			st.Current = newSerial
 		}
-		require.Equal(t, accused || atTheEnd && !target && !current && !presented, st.useless(a), "%v", yes)
+		if emergency {
+			st.Run.Strategy = Emergency
+		}
+		used := current || presented
+		require.Equal(t, accused || !used && (emergency || atTheEnd && !target), st.useless(a), "%v", yes)
 	})
 }

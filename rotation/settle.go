@@ -110,11 +110,17 @@ func (d *drive) settleChosen(a *attempt) error {
 	return nil // certainly not there: the same value again
 }
 
-// useless decides that what an attempt made takes over no more, and that nobody can be using it: it may die, whatever became of it.
+// useless decides that what an attempt made takes over no more, and that nobody can be using it: it may die, whatever became of it. An
+// emergency does not wait for a value that may never be there: another one is made.
 func (st *state) useless(a *attempt) bool {
+	if a.Incident != "" {
+		return true
+	}
 	k := st.key(a.Serial)
-	used := a.Serial == st.Current || k != nil && k.Presented
-	return a.Incident != "" || st.Run.Phase == PhaseFinish && a.Serial != st.Run.Target && !used
+	if a.Serial == st.Current || k != nil && k.Presented {
+		return false
+	}
+	return st.Run.Strategy == Emergency || st.Run.Phase == PhaseFinish && a.Serial != st.Run.Target
 }
 
 func (d *drive) ambiguous(a *attempt, why string) error {
