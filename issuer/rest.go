@@ -6,7 +6,9 @@ package issuer
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -80,7 +82,7 @@ func (i REST) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Ke
 	}
 	answer, err := i.post(ctx, target, req)
 	if target != i.URL && ended(err) {
-		req.Current = rotation.Key{}
+		req.Current, req.Token = rotation.Key{}, another(req.Token)
 		answer, err = i.post(ctx, i.URL, req)
 	}
 	if err != nil {
@@ -94,6 +96,17 @@ func (i REST) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Ke
 func ended(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && slices.Contains([]int{http.StatusUnauthorized, http.StatusNotFound, http.StatusGone}, e.Status)
+}
+
+// another is the token of a second request, the same each time: providers refuse one that was used for another request.
+func another(token string) string {
+	if token == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(token))
+	b := sum[:16]
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // RFC 9562, version 8
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // post makes one key.
