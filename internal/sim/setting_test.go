@@ -111,7 +111,7 @@ func Settings() []Setting {
 		},
 	}, Webhooks(), Policies(), []Setting{{
 		Name: "half-made value", Traits: slow, Policy: policy, Propagate: 30 * time.Second, ListLag: 20 * time.Second,
-		Chooses: true, Halves: true, AbortIn: rotation.PhaseIssue, Services: []Kind{Pushed, Reader},
+		NoList: true, NoUsage: true, Chooses: true, Halves: true, AbortIn: rotation.PhaseIssue, Services: []Kind{Pushed, Reader},
 	}})
 }
 
