@@ -29,6 +29,8 @@ func (d *drive) finish() error {
 		switch k := d.st.key(a.Serial); {
 		case a.Fate == fateOpen && k != nil && d.signsAtOnce(): // or it signs with it since
 			d.condemnAttempt(a, k.Key)
+		case a.Fate == fateOpen && k != nil && !d.reg.webhook && d.verify(d.living()) != nil: // whatever refuses it may refuse everything
+			d.condemnAttempt(a, k.Key)
 		case a.Fate == fateOpen && k != nil: // a chosen value that certainly is not there
 			run.absent(a)
 			d.buried(k, "the provider never took it")
