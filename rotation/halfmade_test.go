@@ -34,10 +34,12 @@ func (h *halfMade) Choose(_ context.Context, req rotation.IssueRequest) (rotatio
 	return rotation.Key{ID: req.Name, Secret: secret.Random(16)}, nil
 }
 
-func (h *halfMade) Issue(_ context.Context, req rotation.IssueRequest) (rotation.Key, error) {
+func (h *halfMade) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.issued++
+	if h.issued++; h.issued > 1 {
+		return h.Issuer.Issue(ctx, req)
+	}
 	h.value = req.Chosen.Secret
 	time.AfterFunc(h.lands, func() {
 		h.mu.Lock()
@@ -120,6 +122,26 @@ func TestHalfMadeValueIsWaitedFor(t *testing.T) {
 		st = w.ends(r)
 		require.Equal(t, rotation.Rotated, st.Last.Outcome)
 		require.Len(t, h.revoked, 1, "another key has taken over")
+		st = w.paces(r, time.Hour)
+		require.Empty(t, st.Debts)
+		require.Equal(t, []string{w.current().ID}, w.provider.Live())
+		require.Len(t, w.versions().Keys, 1)
+	})
+}
+
+// The key in use leaks meanwhile. Naive: its successor is the value of which nobody knows anything, and the outage has no end.
+func TestHalfMadeValueHoldsNoEmergencyUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w, h := halfMadeWorld(t)
+		r := w.rotator()
+		w.rotate(r)
+		w.paces(r, time.Hour)
+		_, _ = r.Emergency(t.Context(), rotation.Incident{Reference: "INC-1", Keys: []rotation.Leak{{Credential: name, KeyID: w.seeded.ID}}})
+		st := w.paces(r, 10*time.Minute)
+		require.Equal(t, 2, h.issued, "%s %+v", st.Open, st.Needs)
+		st = w.ends(r)
+		require.Equal(t, rotation.Rotated, st.Last.Outcome)
+		require.NotEmpty(t, h.revoked)
 		st = w.paces(r, time.Hour)
 		require.Empty(t, st.Debts)
 		require.Equal(t, []string{w.current().ID}, w.provider.Live())
