@@ -366,8 +366,9 @@ func TestIrreversible(t *testing.T) {
 // What a try made may die unseen if an incident has named it; else if nobody can be using it, in an emergency, and at the end if it takes
 // over no more.
 func TestUseless(t *testing.T) {
-	choices(6, func(yes []bool) {
+	choices(8, func(yes []bool) {
 		accused, atTheEnd, target, current, presented, emergency := yes[0], yes[1], yes[2], yes[3], yes[4], yes[5]
+		canLand, long := yes[6], yes[7]
 		a := &attempt{N: 1, Serial: newSerial, Fate: fateOpen, Chosen: true}
 		st := &state{Current: oldSerial, Run: &run{Phase: PhaseIssue, Target: oldSerial}, Keys: []*keyState{{Key: Key{Serial: newSerial}, Presented: presented}}}
 		if accused {
@@ -385,7 +386,15 @@ func TestUseless(t *testing.T) {
 		if emergency {
 			st.Run.Strategy = Emergency
 		}
+		since := time.Minute
+		if long {
+			since = time.Hour
+		}
+		if canLand {
+			since = -since
+		}
 		used := current || presented
-		require.Equal(t, accused || !used && (emergency || atTheEnd && !target), st.useless(a), "%v", yes)
+		want := accused || !used && (emergency && long || atTheEnd && !target)
+		require.Equal(t, want && !canLand, st.useless(a, since, 15*time.Minute), "%v", yes)
 	})
 }

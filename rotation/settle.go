@@ -97,7 +97,7 @@ func (d *drive) settleChosen(a *attempt) error {
 	case err == nil:
 		d.stored(a, v)
 		return nil
-	case !errors.Is(err, ErrRejected) && d.st.useless(a) && !landed.After(time.Now()):
+	case !errors.Is(err, ErrRejected) && d.st.useless(a, time.Since(landed), d.reg.Policy.Patience):
 		d.note(slog.LevelWarn, "nobody can say whether the provider has "+v.String()+": it is ended, whether it is there or not")
 		d.condemnAttempt(a, v)
 		return nil
@@ -111,16 +111,22 @@ func (d *drive) settleChosen(a *attempt) error {
 }
 
 // useless decides that what an attempt made takes over no more, and that nobody can be using it: it may die, whatever became of it. An
-// emergency does not wait for a value that may never be there: another one is made.
-func (st *state) useless(a *attempt) bool {
-	if a.Incident != "" {
-		return true
-	}
+// emergency gives a verifier that was away the time to come back, and then has another value made: this one may never be there. since is for
+// how long the attempt's call has not been able to land.
+func (st *state) useless(a *attempt, since, patience time.Duration) bool {
 	k := st.key(a.Serial)
-	if a.Serial == st.Current || k != nil && k.Presented {
+	switch {
+	case since < 0:
 		return false
+	case a.Incident != "":
+		return true
+	case a.Serial == st.Current || k != nil && k.Presented:
+		return false
+	case st.Run.Strategy == Emergency && since >= patience:
+		return true
+	default:
+		return st.Run.Phase == PhaseFinish && a.Serial != st.Run.Target
 	}
-	return st.Run.Strategy == Emergency || st.Run.Phase == PhaseFinish && a.Serial != st.Run.Target
 }
 
 func (d *drive) ambiguous(a *attempt, why string) error {
