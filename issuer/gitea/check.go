@@ -6,7 +6,9 @@ package gitea
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"code.gitea.io/sdk/gitea"
@@ -65,18 +67,23 @@ func (i *Issuer) whose(ctx context.Context, key rotation.Key) (refused bool, err
 	user, err := call(ctx, i.presenting(key), "ask whose token it is", func(c *gitea.Client) (*gitea.User, *gitea.Response, error) {
 		return c.GetMyUserInfo()
 	})
-	var a *answer
-	switch {
-	case errors.As(err, &a) && a.gitea && a.status == http.StatusUnauthorized:
-		return true, nil
-	case errors.As(err, &a) && a.gitea && a.status == http.StatusForbidden:
-		return false, problem("gitea: Verify: 403: the token needs the scope read:user to be asked, or its user may not sign in")
-	case errors.As(err, &a):
-		return false, a.without(rotation.ErrDenied, rotation.ErrNotFound, rotation.ErrNotIssued)
-	case err != nil:
-		return false, err
-	case !strings.EqualFold(user.UserName, i.cfg.User):
+	if err == nil && !strings.EqualFold(user.UserName, i.cfg.User) {
 		return false, problem("gitea: Verify: the answer is for another user than Config.User")
 	}
-	return false, nil
+	var a *answer
+	if !errors.As(err, &a) {
+		return false, err
+	}
+	switch {
+	case a.gitea && a.status == http.StatusUnauthorized:
+		return true, nil
+	case a.gitea && a.status == http.StatusForbidden:
+		return false, problem("gitea: Verify: 403: the token needs the scope read:user to be asked, or its user may not sign in")
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+		return false, problem(fmt.Sprintf("gitea: Verify: %d, and not from Gitea: look at what is between", a.status))
+	}
+	a.is = slices.DeleteFunc(a.is, func(is error) bool { // they are said of the administrator
+		return errors.Is(is, rotation.ErrNotFound) || errors.Is(is, rotation.ErrNotIssued)
+	})
+	return false, err
 }

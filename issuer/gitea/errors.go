@@ -42,13 +42,6 @@ func (a *answer) Error() string {
 func (a *answer) Public() string  { return a.Error() }
 func (a *answer) Unwrap() []error { return a.is }
 
-// without is a, matching none of some sentinels.
-func (a *answer) without(sentinels ...error) error {
-	b := *a
-	b.is = slices.DeleteFunc(slices.Clone(a.is), func(is error) bool { return slices.Contains(sentinels, is) })
-	return &b
-}
-
 // refused says what an answer means. A 4xx is a refusal, but 408, 409 and 425 may answer a repetition of what had its effect.
 func refused(ctx context.Context, op string, resp *http.Response) error {
 	a := &answer{op: op, status: resp.StatusCode}

@@ -229,7 +229,7 @@ func usage(t *gitea.AccessToken, asOf time.Time) rotation.Usage {
 
 // tokens are all of them, or an error: what is missing in a list counts as gone. Gitea sorts by the second of creation only, so that
 // tokens of the same second may change places between two pages, and one is told twice and another not at all. Then the pages are
-// read again, cut elsewhere.
+// read again, cut elsewhere. Where a token came or went between two pages the others have moved: what was read is forgotten.
 func (i *Issuer) tokens(ctx context.Context) ([]*gitea.AccessToken, error) {
 	all := map[int64]*gitea.AccessToken{}
 	for _, size := range []int{50, 41, 29} { // 50 is the most that Gitea gives, unless MAX_RESPONSE_ITEMS says otherwise
@@ -246,9 +246,10 @@ func (i *Issuer) tokens(ctx context.Context) ([]*gitea.AccessToken, error) {
 }
 
 // pages reads every page into all, up to an empty one, as the server may give less than it is asked for and tells no next page. It
-// returns how many tokens there are; -1 if that is not told.
+// returns how many tokens there are; -1 if that is not told. If it is not the same on every page, -1, and nothing in all.
 func (i *Issuer) pages(ctx context.Context, size int, all map[int64]*gitea.AccessToken) (total int, err error) {
 	for page := 1; ; page++ {
+		before := total
 		options := gitea.ListAccessTokensOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: size}}
 		tokens, err := call(ctx, i.admin, "list the tokens", func(c *gitea.Client) ([]*gitea.AccessToken, *gitea.Response, error) {
 			tokens, resp, err := c.ListAccessTokens(options)
@@ -259,6 +260,10 @@ func (i *Issuer) pages(ctx context.Context, size int, all map[int64]*gitea.Acces
 		})
 		if err != nil {
 			return 0, err
+		}
+		if page > 1 && total != before {
+			clear(all)
+			return -1, nil
 		}
 		for _, t := range tokens {
 			all[t.ID] = t

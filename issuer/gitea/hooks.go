@@ -24,7 +24,7 @@ type HooksConfig struct {
 	Address string       // required: where they deliver, as Gitea shows it (config.url)
 
 	// Events are all that is delivered, as the API names them: "push", "pull_request". Required. They and the two fields below are what
-	// the webhook has from now on: Gitea forgets what it is not told again.
+	// the webhook has from now on: Gitea forgets what it is not told again. It ignores a name that it does not know.
 	Events        []string
 	BranchFilter  string       // a glob; empty: every branch
 	Authorization secret.Value // value of the Authorization header that Gitea sends; zero: none
@@ -44,7 +44,8 @@ type HooksConfig struct {
 // event of the moments before can be lost while the queue is long. Where no event may be lost, choose the time (Policy.Windows), or
 // read the list of recent deliveries afterwards.
 //
-// Verify makes Gitea deliver a test where there is one: hooks of a repository that has a commit, with "push" among Events.
+// Verify makes Gitea deliver a test where there is one: hooks of a repository, with "push" among Events. Gitea answers that a test is
+// under way, and delivers none, where the repository has no commit, and where BranchFilter leaves out its default branch.
 func Hooks(cfg HooksConfig) (issuer.Subscriptions, error) {
 	if err := cfg.validate(); err != nil {
 		return issuer.Subscriptions{}, err

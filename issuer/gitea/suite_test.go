@@ -6,6 +6,7 @@ package gitea_test
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,11 +71,23 @@ func TestVerifierSuite(t *testing.T) {
 // Schedules share the server and have a user each. The scopes are copied.
 func TestSimulate(t *testing.T) {
 	s := start(t)
+	var configs sync.Map // by credential
 	rotationtest.Simulate(t, rotationtest.Simulation{
 		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 2,
 		Issuer: func(_ context.Context, w *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
-			i, err := gitea.New(s.config(t))
+			cfg := s.config(t)
+			configs.Store(w.Credential, cfg)
+			cfg.Scopes = nil
+			i, err := gitea.New(cfg)
 			return i, i, err
+		},
+		Current: func(ctx context.Context, w *rotationtest.World) (rotation.Key, error) {
+			cfg, _ := configs.Load(w.Credential)
+			i, err := gitea.New(cfg.(gitea.Config))
+			if err != nil {
+				return rotation.Key{}, err
+			}
+			return i.Issue(ctx, request(rotation.Key{}))
 		},
 	})
 }

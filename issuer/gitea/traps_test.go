@@ -5,9 +5,9 @@ package gitea_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,6 +71,34 @@ func TestAnswerLost(t *testing.T) {
 	assert.Equal(t, req.Name, infos[0].Key.Name)
 	require.NoError(t, i.Revoke(t.Context(), infos[0].Key))
 	assert.Empty(t, list(t, i))
+}
+
+// A pass of the container registry outlives the token that it was given for.
+func TestARegistryPassOutlivesTheToken(t *testing.T) {
+	s := start(t)
+	cfg := s.config(t)
+	cfg.Scopes = []string{"read:user", "write:package"}
+	i := newIssuer(t, cfg)
+	key := issue(t, i, rotation.Key{})
+	call := func(method, path, authorization string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", authorization)
+		resp, err := shared.RoundTrip(req)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return resp
+	}
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(cfg.User+":"+key.Secret.Reveal()))
+	upload := "/v2/" + cfg.User + "/image/blobs/uploads"
+	require.Equal(t, http.StatusAccepted, call(http.MethodPost, upload, basic).StatusCode)
+	var pass struct{ Token string }
+	require.NoError(t, json.NewDecoder(call(http.MethodGet, "/v2/token", basic).Body).Decode(&pass))
+	require.NoError(t, i.Revoke(t.Context(), key))
+	require.Equal(t, http.StatusUnauthorized, call(http.MethodPost, upload, basic).StatusCode)
+	require.ErrorIs(t, i.Verify(t.Context(), key), rotation.ErrRejected)
+	assert.Equal(t, http.StatusAccepted, call(http.MethodPost, upload, "Bearer "+pass.Token).StatusCode)
 }
 
 // Gitea says 401 of a living token while its database is away, and so it does of the administrator.
@@ -169,6 +197,11 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 	cfg := s.config(t)
 	require.NoError(t, newIssuer(t, cfg).Check(t.Context()))
 	assert.Empty(t, list(t, newIssuer(t, cfg)), "asking made no token")
+	enough := cfg
+	enough.Password = s.mint(t, s.User, s.Password, "write:user")
+	i := newIssuer(t, enough)
+	require.NoError(t, i.Check(t.Context()))
+	require.NoError(t, i.Revoke(t.Context(), issue(t, i, rotation.Key{})))
 
 	other := userName()
 	password := s.CreateUser(other)
@@ -229,108 +262,4 @@ func TestTheServerStops(t *testing.T) {
 	}
 	s.Start()
 	require.NoError(t, i.Verify(t.Context(), key))
-}
-
-func TestWhatAnswersMean(t *testing.T) {
-	canary := "canary-77aa01"
-	for name, row := range map[string]struct {
-		status int
-		header http.Header
-		is     []error
-		not    error
-	}{
-		"denied":      {403, inJSON, []error{rotation.ErrDenied, rotation.ErrNotIssued}, nil},
-		"not found":   {404, inJSON, []error{rotation.ErrNotFound, rotation.ErrNotIssued}, nil},
-		"not Gitea":   {404, nil, []error{rotation.ErrNotIssued}, rotation.ErrNotFound},
-		"conflict":    {409, inJSON, []error{rotation.ErrConflict}, rotation.ErrNotIssued},
-		"rate limit":  {429, http.Header{"Retry-After": {"60"}}, []error{rotation.ErrNotIssued}, nil},
-		"unavailable": {503, http.Header{"Retry-After": {"60"}}, nil, rotation.ErrNotIssued},
-		"redirect":    {307, http.Header{"Location": {"http://127.0.0.1:1/" + canary}}, nil, rotation.ErrNotIssued},
-		"nonsense":    {201, nil, nil, rotation.ErrNotIssued},
-		"refused":     {400, inJSON, nil, rotation.ErrNotIssued}, // and nobody can tell whether it is there
-	} {
-		t.Run(name, func(t *testing.T) {
-			i := newIssuer(t, gitea.Config{
-				URL: "http://127.0.0.1:1", User: "app", Password: secret.New(canary), Scopes: []string{"read:user"},
-				Transport: answering(row.status, row.header, `"`+canary),
-			})
-			_, err := i.Issue(t.Context(), request(rotation.Key{}))
-			require.Error(t, err)
-			for _, is := range row.is {
-				assert.ErrorIs(t, err, is)
-			}
-			if row.not != nil {
-				assert.NotErrorIs(t, err, row.not)
-			}
-			silent(t, err, secret.New(canary))
-		})
-	}
-	half := gitea.Config{
-		URL: "http://127.0.0.1:1", User: "app", Password: secret.New(canary), Scopes: []string{"read:user"},
-		Transport: answering(http.StatusCreated, inJSON, `{"id":7,"sha1":""}`),
-	}
-	key, err := newIssuer(t, half).Issue(t.Context(), request(rotation.Key{}))
-	require.Error(t, err)
-	assert.Equal(t, "7", key.ID, "so that it can be ended")
-	assert.NotErrorIs(t, err, rotation.ErrNotIssued)
-}
-
-// A page that is missing is an error and not a shorter list.
-func TestListIsWhole(t *testing.T) {
-	cfg := gitea.Config{URL: "http://127.0.0.1:1", User: "app", Password: secret.New("x")}
-	for name, row := range map[string]struct {
-		total string
-		pages map[string]string // by limit and page
-		want  int               // 0: an error; -1: none
-	}{
-		"one page":            {"1", map[string]string{"50/1": `[{"id":1}]`}, 1},
-		"two pages":           {"2", map[string]string{"50/1": `[{"id":1}]`, "50/2": `[{"id":2}]`}, 2},
-		"none":                {"0", nil, -1},
-		"fewer than told":     {"2", map[string]string{"50/1": `[{"id":1}]`}, 0},
-		"not told":            {"", map[string]string{"50/1": `[{"id":1}]`}, 0},
-		"deleted meanwhile":   {"1", map[string]string{"50/1": `[{"id":1},{"id":2}]`}, 0},
-		"places were changed": {"2", map[string]string{"50/1": `[{"id":1}]`, "50/2": `[{"id":1}]`, "41/1": `[{"id":2}]`}, 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg.Transport = through(func(r *http.Request) (*http.Response, error) {
-				body := row.pages[r.FormValue("limit")+"/"+r.FormValue("page")]
-				if body == "" {
-					body = "[]"
-				}
-				return answering(http.StatusOK, http.Header{"X-Total-Count": {row.total}}, body)(r)
-			})
-			infos, err := newIssuer(t, cfg).List(t.Context())
-			if row.want == 0 {
-				assert.Error(t, err)
-				return
-			}
-			require.NoError(t, err)
-			assert.Len(t, infos, max(row.want, 0))
-		})
-	}
-}
-
-func TestConfig(t *testing.T) {
-	good := gitea.Config{URL: "https://git.example.com/forge/", User: "app", Password: secret.New("canary-77aa01")}
-	i := newIssuer(t, good)
-	assert.Equal(t, "https://git.example.com/forge user app", i.Identity())
-	assert.Equal(t, rotation.Traits{Propagation: -1, ListLag: -1}, i.Describe())
-	for _, shown := range []any{good, i, *i} {
-		data, _ := json.Marshal(shown)
-		assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s", shown, shown, shown, data), "canary")
-	}
-	for field, change := range map[string]func(*gitea.Config){
-		"URL is required":      func(c *gitea.Config) { c.URL = "" },
-		"URL is not":           func(c *gitea.Config) { c.URL = "git.example.com" },
-		"URL has more":         func(c *gitea.Config) { c.URL = "https://admin:canary@git.example.com" },
-		"User is required":     func(c *gitea.Config) { c.User = "" },
-		"Password is required": func(c *gitea.Config) { c.Password = secret.Value{} },
-		"Scopes has":           func(c *gitea.Config) { c.Scopes = []string{""} },
-	} {
-		bad := good
-		change(&bad)
-		_, err := gitea.New(bad)
-		require.ErrorContains(t, err, "gitea: Config."+field)
-		assert.NotContains(t, err.Error(), "canary")
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -16,10 +17,13 @@ import (
 
 // Check asks for what Issue and List need, and names the action that is missing: it lists the keys, and asks for a key that cannot be
 // made, as its name and its secret have one character. MinIO looks at that after the user and the permission, and makes nothing.
-// Whether Disable and Revoke are permitted cannot be asked.
+// Whether Disable and Revoke are permitted cannot be asked. A Config.User that is an access key himself is refused: he can have none.
 func (i *Issuer) Check(ctx context.Context) error {
 	if _, err := i.List(ctx); err != nil {
 		return err
+	}
+	if _, err := i.info(ctx, i.cfg.User); err == nil { // of a user MinIO says AccessDenied, whoever asks
+		return problem("minio: Config.User is an access key, which cannot have others: give the user that it belongs to")
 	}
 	err := i.call(ctx, add, func(ctx context.Context) error {
 		_, err := i.admin.AddServiceAccount(ctx, madmin.AddServiceAccountReq{TargetUser: i.cfg.User, AccessKey: "x", SecretKey: "x"})
@@ -62,5 +66,8 @@ func (i *Issuer) Verify(ctx context.Context, key rotation.Key) error {
 	if a.status == http.StatusForbidden && (a.code == codeNoKey || a.code == codeSignature) {
 		return &answer{op: a.op, status: a.status, code: a.code, is: []error{rotation.ErrRejected}}
 	}
+	a.is = slices.DeleteFunc(a.is, func(is error) bool { // they are said of the administrator
+		return errors.Is(is, rotation.ErrDenied) || errors.Is(is, rotation.ErrNotFound) || errors.Is(is, rotation.ErrNotIssued)
+	})
 	return err
 }

@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package minio makes and ends access keys of one user of a MinIO server: what MinIO's API calls service accounts. It stands on
-// MinIO's own client, github.com/minio/madmin-go/v3.
+// MinIO's own client, github.com/minio/madmin-go/v3. It is a module of its own and needs Go 1.26; the core needs 1.25:
+//
+//	go get github.com/handover-go/handover/issuer/minio
+//
+// That client is under the GNU Affero General Public License, version 3, as MinIO is. This package is under the Apache License 2.0, but a
+// program that imports it contains the client, so that the terms of that licence are for the whole program. No other
+// package of this repository imports it.
 //
 // # What MinIO does
 //
@@ -14,7 +20,9 @@
 // a running server of that source:
 //
 //   - A disabled or deleted key is refused with InvalidAccessKeyId, a wrong secret with SignatureDoesNotMatch, at the next request.
-//     Every request is signed, so there is no session that outlives a key; a transfer under way goes on.
+//     Every request is signed, and no temporary credentials are made of an access key, so there is no session that outlives one.
+//   - Links that were signed beforehand (presigned URLs) end with the key that signed them, and are refused while it is disabled. Where
+//     a service gives such links away, let Policy.Overlap be as long as they are valid, seven days at most.
 //   - A change of the status alone takes the key's policy away: it then may do whatever its user may. Disable and Enable here send the
 //     policy along.
 //   - The list of a user who does not exist is an empty list and no error. Check tells them apart.
@@ -30,16 +38,33 @@
 //
 // # How to prepare
 //
-// Give the administrator's key a policy with these actions, and no other:
+// Config.Credentials are those of an administrator with this policy: to make keys, to list them and to read their policies, to disable
+// and enable them, to delete them.
 //
-//	admin:CreateServiceAccount  Issue, Check
-//	admin:ListServiceAccounts   List, Check, and the policy of the key that is succeeded
-//	admin:UpdateServiceAccount  Disable, Enable
-//	admin:RemoveServiceAccount  Revoke
+//	{
+//	  "Version": "2012-10-17",
+//	  "Statement": [{
+//	    "Effect": "Allow",
+//	    "Action": [
+//	      "admin:CreateServiceAccount",
+//	      "admin:ListServiceAccounts",
+//	      "admin:UpdateServiceAccount",
+//	      "admin:RemoveServiceAccount"
+//	    ]
+//	  }]
+//	}
 //
-// MinIO can be asked beforehand about the first two only. A user without any of them may make, list and delete access keys of his
-// own, but not disable them.
+// In a file handover.json it is given to a new user so:
+//
+//	mc admin policy create myminio handover handover.json
+//	mc admin user add myminio handover
+//	mc admin policy attach myminio handover --user handover
+//
+// These actions reach the keys of every user, also of root: MinIO knows no smaller permission, so guard these credentials as those of
+// root. MinIO can be asked beforehand about the first two actions only. A user without any of them may make, list and delete access
+// keys of his own, but not disable them.
 //
 // Best is one user for each credential: the keys of Config.User are all listed as this credential's, and those that this library did
-// not make are reported and left alone. Put the access key in use today into the store with its id (rotation.Key.ID) and its secret.
+// not make are reported and left alone. Put the access key in use today into the store with its id (rotation.Key.ID) and its secret
+// (store.Seed).
 package minio

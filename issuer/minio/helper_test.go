@@ -98,7 +98,7 @@ func ids(t *testing.T, i *minio.Issuer) []string {
 	return all
 }
 
-// list asks S3 for the buckets, as a service with the key would, and returns the code of the refusal.
+// buckets asks S3 for the buckets, as a service with the key would, and returns the code of the refusal.
 func buckets(t *testing.T, url string, key rotation.Key) string {
 	t.Helper()
 	c, err := s3.New(strings.TrimPrefix(url, "http://"), &s3.Options{

@@ -114,8 +114,11 @@ const policyAttribute = "policy" // what Config.Policy says, or would say
 
 // policyAfter is the policy of a key that succeeds current.
 func (i *Issuer) policyAfter(ctx context.Context, current rotation.Key) (string, error) {
-	if i.cfg.Policy != "" || current.ID == "" {
+	if i.cfg.Policy != "" || current.IsZero() {
 		return cmp.Or(i.cfg.Policy, Inherited), nil
+	}
+	if current.ID == "" { // it must not become the user's for that
+		return "", problem("minio: Choose: the id of the key to succeed is not known, nor is its policy: set Config.Policy", rotation.ErrNotIssued)
 	}
 	info, err := i.info(ctx, current.ID)
 	if errors.Is(err, rotation.ErrNotFound) {
