@@ -53,7 +53,7 @@ func TestVerifierSuite(t *testing.T) {
 func TestSimulate(t *testing.T) {
 	s := start(t)
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true, CallTimeout: 600 * time.Millisecond, Sample: 1,
+		RealClock: true, CallTimeout: 1200 * time.Millisecond, Sample: 1,
 		Issuer: func(_ context.Context, w *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 			cfg := s.config(t)
 			cfg.Transport = shared
