@@ -15,7 +15,10 @@ import (
 // Seed stores the key that is in use today as the current key of the credential name: it is how an existing credential is
 // put under rotation. Do it once, before the first rotation. key.Secret is required; give key.ID where the provider has
 // one, because a key without an ID may need a person to revoke it, and key.IssuedAt, because an unknown age counts as
-// overdue. Generation defaults to 1; Serial is left to the engine.
+// overdue, and is rotated at once. Generation defaults to 1; Serial is left to the engine.
+//
+// Seed asks nobody whether the value is accepted. Log in with it first, as it will be stored: a line feed at its end is part of it.
+// A current key that the accepting side refuses passes for one that died, which is replaced at once and without an overlap.
 //
 // A value that was in the store before this library (see Unmarshal) is a current key without an ID, and Seed with the same value and
 // no other attributes completes it, until the first rotation. Against any other current key Seed fails with rotation.ErrConflict, and changes nothing. Other keys of the
@@ -38,7 +41,7 @@ func Seed(ctx context.Context, s rotation.SecretStore, name string, key rotation
 	case i < 0:
 		v.Keys = append(v.Keys, seeded)
 	case v.Stamp != "" || !bare(v.Keys[i], key):
-		return failf("store: Seed: %q has a current key already: %w", name, rotation.ErrConflict)
+		return failf("store: Seed: %q has a current key already, and is under rotation: there is nothing to seed: %w", name, rotation.ErrConflict)
 	case v.Keys[i].Key.Secret.Equal(key.Secret):
 		v.Keys = slices.Clone(v.Keys)
 		if found := maps.Clone(v.Keys[i].Key.Attributes); found != nil {

@@ -25,12 +25,17 @@
 //	CREATE ROLE rotator LOGIN CREATEROLE PASSWORD '...';
 //	GRANT pg_signal_backend TO rotator;
 //	GRANT orders_a, orders_b TO rotator WITH ADMIN OPTION;         -- needed from PostgreSQL 16 on
+//	CREATE SCHEMA AUTHORIZATION rotator;                           -- for a journal of the rotator's in this database
+//
+// The user that is not in use must be NOLOGIN: one that can log in counts as a key in use.
 //
 // pg_hba.conf has to let both in. Before PostgreSQL 16 CREATEROLE reaches every role that is no superuser: guard the rotator's
 // password as you would a superuser's, or rotate it too.
 //
 // [Issuer.Check] compares the two users and names what is missing, also for the administrator. Then store.Seed puts the password of
-// today under rotation, as a key with ID "orders_a". An application that has "orders" itself as its user moves to orders_a by
+// today under rotation, as a key with ID "orders_a" and the attribute "user" of the same value. The user changes with
+// every rotation: readers of the store need it beside the password (Config.Attributes of store/vaultkv, Config.Fields of
+// others, with "user"). An application that has "orders" itself as its user moves to orders_a by
 // hand first, or that user is one of the two.
 //
 // # Sessions
