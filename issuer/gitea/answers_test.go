@@ -59,9 +59,14 @@ func TestWhatAnswersMean(t *testing.T) {
 	}{
 		"denied":      {403, inJSON, []error{rotation.ErrDenied, rotation.ErrNotIssued}, nil},
 		"not found":   {404, inJSON, []error{rotation.ErrNotFound, rotation.ErrNotIssued}, nil},
-		"not Gitea":   {404, nil, []error{rotation.ErrNotIssued}, rotation.ErrNotFound},
+		"refusal":     {422, inJSON, []error{rotation.ErrNotIssued}, nil},
+		"not Gitea":   {404, nil, nil, rotation.ErrNotFound},
+		"no page":     {404, nil, nil, rotation.ErrNotIssued},
+		"a proxy":     {403, nil, nil, rotation.ErrDenied}, // it may have kept back that there is a token
+		"its login":   {401, nil, nil, rotation.ErrNotIssued},
+		"its 400":     {400, nil, nil, rotation.ErrNotIssued},
 		"conflict":    {409, inJSON, []error{rotation.ErrConflict}, rotation.ErrNotIssued},
-		"rate limit":  {429, http.Header{"Retry-After": {"60"}}, []error{rotation.ErrNotIssued}, nil},
+		"rate limit":  {429, http.Header{"Retry-After": {"60"}}, nil, rotation.ErrNotIssued},
 		"unavailable": {503, http.Header{"Retry-After": {"60"}}, nil, rotation.ErrNotIssued},
 		"redirect":    {307, http.Header{"Location": {"http://127.0.0.1:1/" + canary}}, nil, rotation.ErrNotIssued},
 		"nonsense":    {201, nil, nil, rotation.ErrNotIssued},
@@ -81,6 +86,11 @@ func TestWhatAnswersMean(t *testing.T) {
 				assert.NotErrorIs(t, err, row.not)
 			}
 			silent(t, err, secret.New(canary))
+
+			_, listErr := i.List(t.Context())
+			for _, err := range []error{listErr, i.Revoke(t.Context(), rotation.Key{ID: "7"}), i.Check(t.Context())} {
+				assert.NotErrorIs(t, err, rotation.ErrNotIssued, "only Issue can say that")
+			}
 		})
 	}
 	half := gitea.Config{

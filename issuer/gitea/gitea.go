@@ -108,8 +108,8 @@ func (i *Issuer) Close() error {
 
 // Issue makes a token with the scopes of Config.Scopes, else of the token that is succeeded, else those which that one was made with.
 //
-// Errors: ErrDenied; ErrNotIssued for every refusal, and where nobody knows the scopes any more; without a sentinel where there was
-// no answer, or one without the value: the id is returned beside such an error if it is known.
+// Errors: ErrDenied; ErrNotIssued for every refusal of Gitea's, and where nobody knows the scopes any more; without a sentinel where
+// there was no answer, or somebody else's, or one without the value: the id is returned beside such an error if it is known.
 func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	scopes, err := i.scopesAfter(ctx, req.Current)
 	if err != nil {
@@ -123,12 +123,12 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 	token, err := call(ctx, i.admin, "create a token", func(c *gitea.Client) (*gitea.AccessToken, *gitea.Response, error) {
 		return c.CreateAccessToken(option)
 	})
-	if statusOf(err) == http.StatusBadRequest && i.exists(ctx, req.Name) {
+	if badRequest(err) && i.exists(ctx, req.Name) {
 		// Somebody between us and Gitea has repeated the request: this name is only asked for once.
-		return rotation.Key{}, problem("gitea: create a token: there is one with the name of this attempt already")
+		return rotation.Key{}, problem("gitea: create a token: 400, and one with the name of this attempt is listed, or no list can be had")
 	}
 	if err != nil {
-		return rotation.Key{}, err
+		return rotation.Key{}, ofIssue(err)
 	}
 	key := rotation.Key{ID: strconv.FormatInt(token.ID, 10)}
 	if token.ID <= 0 || token.Token == "" {
