@@ -139,7 +139,7 @@ func (i *Issuer) policyAfter(ctx context.Context, current rotation.Key) (string,
 // Issue makes the access key that was chosen. Where that is there already under the name of this attempt, an earlier call had its
 // effect, and it is returned.
 //
-// Errors: ErrDenied, and ErrNotIssued for every refusal; without a sentinel where there was no answer.
+// Errors: ErrDenied, and ErrNotIssued for every refusal of MinIO's; without a sentinel where there was no answer, or somebody else's.
 func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	key := req.Chosen
 	if key.ID == "" || key.Secret.IsZero() || key.Attributes[policyAttribute] == "" {
@@ -165,7 +165,7 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 		}
 	}
 	if err != nil {
-		return rotation.Key{}, err
+		return rotation.Key{}, ofIssue(err)
 	}
 	return key, nil
 }
