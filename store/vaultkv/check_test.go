@@ -47,7 +47,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 	err = s.Save(t.Context(), name, v)
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	require.ErrorContains(t, err, p.mount+"/destroy/"+name)
-	assert.Equal(t, "one", value(load(t, s), rotation.RoleCurrent), "a value that could not be destroyed has left")
+	assert.Equal(t, rotation.RoleRetiring, roleOf(load(t, s), 1), "a value that could not be destroyed has left")
 
 	blind := p.store(func(config *vaultkv.Config) { config.Client = p.limited("1h", p.rule("data/other", "read")) })
 	_, err = blind.Load(t.Context(), name)

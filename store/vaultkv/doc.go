@@ -12,18 +12,20 @@
 //	rotated_at, rotated_by, rotation_verified_at, emergency_rotation, incident_reference
 //	                        when, by whom, why (Config.Metadata)
 //	handover                all keys with their values and roles, the next one included (Config.Document)
-//	handover_destroyed      up to which version the history is destroyed
+//	handover_destroyed      the version up to which the history is destroyed, or is to be
 //
 // Whoever may read the secret can read the next key, too. Attributes of the current key, such as a user name, have fields where
 // Config.Attributes names them; one that the key does not have leaves its field alone. All other fields are kept as they are.
 //
 // A value that somebody writes over api_key by hand is seen: Load gives it as the current key, and the engine holds the rotation until a
 // person says what it is. Use vault kv patch for that. vault kv put drops every other field, and the values of all other keys with them.
+// A current key that is compromised is shown to nobody, and is taken out again where somebody writes it back.
 //
 // # History
 //
-// KV version 2 keeps old versions, ten by default. When a value leaves the store, Save destroys all versions before that one, so that
-// the value is nowhere any more; until they are destroyed Load gives the state before, and an interrupted Save is done again. What was in
+// KV version 2 keeps old versions, ten by default. When a value leaves the store, Save writes a version without it, and then destroys all
+// versions before that one, so that the value is nowhere any more. If Save is interrupted in between, or may not destroy, readers have the
+// new state already, and Load gives the values that are still in the history as retiring keys, so that the engine saves again. What was in
 // other fields of these versions goes with them. max_versions of 1 does no harm. delete_version_after does: Vault then takes away the
 // only copy of a key (see Check).
 //
@@ -38,8 +40,8 @@
 // and refuses a standby: let Config.Client talk to the active node. Behind a load balancer, that is one whose health check takes 200
 // of sys/health and nothing else. Standbys that forward every request are safe: say so with Config.AnyNode.
 //
-// A Load is two requests, and a Save two or three. None is repeated here, and the time that they may take is that of ctx, or of the Client's
-// configuration if that is shorter. A sealed server, an ended token, a rate limit and a lost answer are errors after which the engine comes back.
+// A Load is two requests, and a Save two or three; where another process wrote, one more looks whether the history was destroyed. None
+// is repeated here, and the time that they may take is that of ctx, or of the Client's configuration if that is shorter. A sealed server, an ended token, a rate limit and a lost answer are errors after which the engine comes back.
 //
 // # The token
 //

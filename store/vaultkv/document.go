@@ -8,39 +8,70 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
 	"github.com/handover-go/handover/store"
 )
 
-// decode reads the fields of one version of the secret at p, and up to which version its history has to be destroyed.
-func (s *Store) decode(p string, fields map[string]any) (v rotation.Versions, destroyed int, err error) {
+// separator is between two condemned versions.
+const separator = ", "
+
+// content is what one version of a secret says.
+type content struct {
+	document  rotation.Versions
+	value     secret.Value // what readers see
+	condemned []version    // these, and all before them, are to be destroyed; oldest first
+}
+
+// decode reads the fields of one version of the secret at p.
+func (s *Store) decode(p string, fields map[string]any) (content, error) {
 	texts := map[string]string{}
 	for _, field := range []string{s.cfg.Current, s.cfg.Document, s.cfg.sweepField()} {
 		text, ok := fields[field].(string)
 		if fields[field] != nil && !ok {
-			return v, 0, problem(p + ": the field " + strconv.Quote(field) + " is not text")
+			return content{}, problem(p + ": the field " + strconv.Quote(field) + " is not text")
 		}
 		texts[field] = text
 	}
+	c := content{value: secret.New(texts[s.cfg.Current])}
+	var err error
 	if document := texts[s.cfg.Document]; document != "" {
-		if v, err = unmarshal(document); err != nil {
-			return rotation.Versions{}, 0, &failure{
+		if c.document, err = unmarshal(document); err != nil {
+			return content{}, &failure{
 				text: p + ": the field " + strconv.Quote(s.cfg.Document) + " is damaged or not handover's: write back an older version of it, or name another field in Config.Document",
 				is:   []error{err},
 			}
 		}
 	}
 	if sweep := texts[s.cfg.sweepField()]; sweep != "" {
-		if destroyed, err = strconv.Atoi(sweep); err != nil || destroyed < 1 {
-			return rotation.Versions{}, 0, problem(p + ": the field " + strconv.Quote(s.cfg.sweepField()) + " is not the number of a version")
+		for revision := range strings.SplitSeq(sweep, separator) {
+			number, created, _ := strings.Cut(revision, " ")
+			n, err := strconv.Atoi(number)
+			if err != nil || n < 1 {
+				return content{}, problem(p + ": the field " + strconv.Quote(s.cfg.sweepField()) + " names no versions: make it empty")
+			}
+			c.condemned = append(c.condemned, version{version: n, created: created})
 		}
 	}
-	if value := secret.New(texts[s.cfg.Current]); !v.Key(rotation.RoleCurrent).Secret.Equal(value) {
-		v.Keys = editedByHand(v.Keys, value)
+	return c, nil
+}
+
+// shown is the document with the value that readers see as the current key.
+func (c content) shown() rotation.Versions {
+	v := c.document
+	if v.Key(rotation.RoleCurrent).Secret.Equal(c.value) {
+		return v
 	}
-	return v, destroyed, nil
+	for _, k := range v.Keys {
+		if k.Role == rotation.RoleCurrent && k.Key.Secret.Equal(c.value) {
+			v.Stamp = "" // it is compromised, and readers were to see it no more: the engine writes again what has no stamp
+			return v
+		}
+	}
+	v.Keys = editedByHand(slices.Clone(v.Keys), c.value)
+	return v
 }
 
 // unmarshal refuses a bare value, which store.Unmarshal would take for a key.
@@ -96,7 +127,7 @@ func (s *Store) encode(fields map[string]any, before, v rotation.Versions, docum
 
 	if previous := v.Key(rotation.RolePrevious).Secret; !previous.IsZero() {
 		out[s.cfg.Previous] = previous.Reveal()
-	} else if value, ok := out[s.cfg.Previous].(string); out[s.cfg.Previous] == nil || ok && holds(before, value) {
+	} else if value, ok := out[s.cfg.Previous].(string); out[s.cfg.Previous] == nil || ok && holds(before, secret.New(value)) {
 		out[s.cfg.Previous] = ""
 	}
 
@@ -111,6 +142,6 @@ func (s *Store) encode(fields map[string]any, before, v rotation.Versions, docum
 }
 
 // holds reports whether value is that of a key in v.
-func holds(v rotation.Versions, value string) bool {
-	return slices.ContainsFunc(v.Keys, func(k rotation.StoredKey) bool { return k.Key.Secret.Equal(secret.New(value)) })
+func holds(v rotation.Versions, value secret.Value) bool {
+	return slices.ContainsFunc(v.Keys, func(k rotation.StoredKey) bool { return k.Key.Secret.Equal(value) })
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,6 +184,19 @@ func inFront(t *testing.T, address string, meet func(w http.ResponseWriter, r *h
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// undestroyed is a store that can write, and cannot destroy while down is true.
+func (p *place) undestroyed(down *atomic.Bool) *vaultkv.Store {
+	p.Helper()
+	front := inFront(p.T, p.address, func(w http.ResponseWriter, r *http.Request) bool {
+		if down.Load() && strings.Contains(r.URL.Path, "/destroy/") {
+			hangUp(w)
+			return true
+		}
+		return false
+	})
+	return p.store(func(c *vaultkv.Config) { c.Client = client(p.T, front, p.admin.Token()) })
 }
 
 // hangUp ends the connection without an answer.

@@ -118,11 +118,12 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// sweepField is the field that says up to which version the history has to be destroyed; see Save.
+// sweepField is the field that names the versions whose values have left, and that are destroyed with all before them; see state.
 func (c *Config) sweepField() string { return c.Document + "_destroyed" }
 
 // Load returns the keys of the credential name. A current value that somebody wrote by hand is the current key, without an ID; what
-// was current before it is then the previous one. It fails if the latest version of the secret is deleted or destroyed, and says how to go on.
+// was current before it is then the previous one. Values that an interrupted Save has still to destroy are retiring keys. It fails if
+// the latest version of the secret is deleted or destroyed, and says how to go on.
 func (s *Store) Load(ctx context.Context, name string) (rotation.Versions, error) {
 	p, err := s.path(name)
 	if err != nil {
@@ -138,42 +139,13 @@ func (s *Store) Load(ctx context.Context, name string) (rotation.Versions, error
 	if latest.version == 0 {
 		return rotation.Versions{}, s.mounted(ctx)
 	}
-	v, _, err := s.state(ctx, p, latest)
-	return v, err
-}
-
-// state is what a secret holds, and up to which version its history is destroyed.
-//
-// A Save that takes values away has happened when the versions that hold them are destroyed. Until then the state is the one
-// before, whatever the latest version says: so a Save that was interrupted in between is repeated.
-func (s *Store) state(ctx context.Context, p string, latest version) (v rotation.Versions, destroyed int, err error) {
-	if latest.fields == nil {
-		return v, 0, s.gone(p, latest)
-	}
-	v, destroyed, err = s.decode(p, latest.fields)
-	if err != nil {
-		return rotation.Versions{}, 0, err
-	}
-	if destroyed > 0 && !s.isSwept(p, latest) {
-		before, err := s.read(ctx, p, destroyed)
-		if err != nil {
-			return rotation.Versions{}, 0, err
-		}
-		if before.fields == nil {
-			s.setSwept(p, latest)
-		} else if v, _, err = s.decode(p, before.fields); err != nil {
-			return rotation.Versions{}, 0, err
-		} else {
-			destroyed = 0
-		}
-	}
-	v.Revision = latest.revision()
-	return v, destroyed, nil
+	st, err := s.state(ctx, p, latest)
+	return st.versions, err
 }
 
 // Save writes v as a new version of the secret, with check-and-set, and keeps the fields that are not handover's. If a value has
 // left, it then destroys every version before that one, as each of them may hold it. It fails with rotation.ErrConflict if the
-// secret is not at v.Revision. After any other error Load tells whether v was stored.
+// secret is not at v.Revision. After any other error Load tells whether v was stored, and what is still to be destroyed.
 func (s *Store) Save(ctx context.Context, name string, v rotation.Versions) error {
 	p, err := s.path(name)
 	if err != nil {
@@ -190,10 +162,9 @@ func (s *Store) Save(ctx context.Context, name string, v rotation.Versions) erro
 	if err != nil {
 		return err
 	}
-	var before rotation.Versions
-	destroyed := 0
+	var st state
 	if latest.version > 0 {
-		before, destroyed, err = s.state(ctx, p, latest)
+		st, err = s.state(ctx, p, latest)
 	} else {
 		err = s.mounted(ctx) // any path is absent where nothing is mounted, or where a mount keeps no versions
 	}
@@ -203,43 +174,24 @@ func (s *Store) Save(ctx context.Context, name string, v rotation.Versions) erro
 	if latest.revision() != v.Revision {
 		return &failure{text: p + " changed since it was loaded", is: []error{rotation.ErrConflict}}
 	}
-	fields := s.encode(latest.fields, before, v, document)
-	left := valuesLeft(before, v)
-	if left {
-		fields[s.cfg.sweepField()] = fmt.Sprint(latest.version)
-	} else if destroyed == 0 { // what was to be destroyed is there again
+	fields := s.encode(latest.fields, st.versions, v, document)
+	condemned := st.leave(v)
+	if len(condemned) > 0 {
+		fields[s.cfg.sweepField()] = strings.Join(condemned, separator)
+	} else if st.destroyed == 0 { // all that is in the history is in v: to destroy it is for the Save that takes it away
 		delete(fields, s.cfg.sweepField())
 	}
 	written, err := s.write(ctx, p, latest.version, fields)
 	if err != nil {
 		return err
 	}
-	if left {
-		if err := s.destroy(ctx, p, destroyed+1, latest.version); err != nil {
+	if len(condemned) > 0 {
+		if err := s.destroy(ctx, p, st.destroyed+1, latest.version); err != nil {
 			return err
 		}
-		s.setSwept(p, written)
 	}
+	s.setSwept(p, written)
 	return nil
-}
-
-// valuesLeft reports whether a value of before is not in v.
-func valuesLeft(before, v rotation.Versions) bool {
-	return slices.ContainsFunc(before.Keys, func(old rotation.StoredKey) bool {
-		return !old.Key.Secret.IsZero() && !slices.ContainsFunc(v.Keys, func(k rotation.StoredKey) bool { return k.Key.Secret.Equal(old.Key.Secret) })
-	})
-}
-
-func (s *Store) isSwept(p string, latest version) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.swept[p] == latest.revision()
-}
-
-func (s *Store) setSwept(p string, latest version) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.swept[p] = latest.revision()
 }
 
 // Names returns the names of all secrets under the prefix, in order, whoever wrote them. It lists folder by folder.
