@@ -18,6 +18,8 @@ import (
 const (
 	lockedError = 1 // of the password policy control (draft-behera-ldap-password-policy, section 6.2)
 	resetError  = 2
+
+	assertion = "1.3.6.1.1.12" // the control of RFC 4528: a change is made only if a filter matches the entry
 )
 
 // Verify binds to every server as the entry: nil if all accept the password, and rotation.ErrRejected if all refuse it. Everything else is not
@@ -115,12 +117,22 @@ func (i *Issuer) Check(ctx context.Context) error {
 	return i.writable(c, values)
 }
 
-// writable asks for two changes that cannot be made, to delete a password that is not there and to add one that is: a server
-// looks first whether it may.
+// writable asks for two changes that cannot be made: to delete a password that is not there, and to add one that is. A server looks
+// first whether it may.
 func (i *Issuer) writable(c *conn, values []string) error {
 	absent := i.config.Hash.store(secret.Random(32))
 	if err := c.change(i.config.DN, ldap.DeleteAttribute, absent); err != nil || len(values) == 0 {
 		return err
 	}
-	return c.change(i.config.DN, ldap.AddAttribute, values[0])
+	// Somebody may revoke it in this moment, and it must not come back: it is to be added only where it still is.
+	still, err := ldap.CompileFilter("(" + attribute + "=" + ldap.EscapeFilter(values[0]) + ")")
+	if err != nil {
+		return i.servers[0].fail("has a password that no filter can name")
+	}
+	err = c.change(i.config.DN, ldap.AddAttribute, values[0], ldap.NewControlString(assertion, true, string(still.Bytes())))
+	var f *failure
+	if errors.As(err, &f) && (f.code == ldap.LDAPResultAssertionFailed || f.code == ldap.LDAPResultUnavailableCriticalExtension) {
+		return nil // it was revoked, or the server cannot be asked like this: Issue will see
+	}
+	return err
 }

@@ -17,7 +17,8 @@ import (
 // failure is an error whose text may be shown: it holds no value, and of what a server said the result code alone.
 type failure struct {
 	text    string
-	refused bool // the server has answered that it did not do it
+	refused bool   // the server has answered that it did not do it
+	code    uint16 // its result code, where that is known
 	is      []error
 }
 
@@ -73,7 +74,7 @@ func (s server) failed(ctx context.Context, what string, err error) error {
 		if name := ldap.LDAPResultCodeMap[answer.ResultCode]; name != "" {
 			f.text += " (" + name + ")"
 		}
-		f.refused = !unclear[answer.ResultCode]
+		f.refused, f.code = !unclear[answer.ResultCode], answer.ResultCode
 		switch answer.ResultCode {
 		case ldap.LDAPResultInsufficientAccessRights:
 			f.text += ": the administrator may not write " + attribute

@@ -128,6 +128,11 @@ func TestCheckNamesThePermission(t *testing.T) {
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	require.NotErrorIs(t, err, rotation.ErrNotIssued)
 
+	for _, half := range []string{"=arscx", "=zrscx"} { // to add, and to delete
+		d = startWith(t, servers.LDAPOptions{Access: strings.ReplaceAll(rules, " write ", " "+half+" ")})
+		require.ErrorIs(t, newIssuer(t, d.config()).Check(t.Context()), rotation.ErrDenied, half)
+	}
+
 	d = start(t)
 	i = newIssuer(t, d.config())
 	require.NoError(t, i.Check(t.Context()))
@@ -181,6 +186,7 @@ func TestLockedIsNotRejected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := withPolicy(t, rules, config, map[string]string{"pwdLockout": "TRUE", "pwdMaxFailure": "3"})
 			i := newIssuer(t, d.config())
+			require.NoError(t, i.Check(t.Context()))
 			live := issue(t, i)
 			dead := choose(t, i)
 			for range 2 {
@@ -290,6 +296,37 @@ func TestHangs(t *testing.T) {
 	require.ErrorIs(t, err, rotation.ErrNotIssued, "it was not even told who asks")
 }
 
+// A key is revoked while somebody else checks: what Check asks for must not bring it back.
+func TestCheckWhileAKeyIsRevoked(t *testing.T) {
+	d := start(t)
+	direct := newIssuer(t, d.config())
+	issue(t, direct)
+	leaked := rotation.Key{Secret: secret.New(first)}
+	c := d.config()
+	c.URL = "ldap://" + onChange(t, d.Addr, func(change []byte) []byte {
+		if assert.NoError(t, direct.Revoke(t.Context(), leaked)) {
+			assert.ErrorIs(t, direct.Verify(t.Context(), leaked), rotation.ErrRejected)
+		}
+		return change
+	})
+	require.NoError(t, newIssuer(t, c).Check(t.Context()))
+	require.ErrorIs(t, direct.Verify(t.Context(), leaked), rotation.ErrRejected)
+	require.Len(t, d.stored(t), 1)
+}
+
+// onChange listens at the address that it returns, and hands on what comes. Each change passes act first.
+func onChange(t *testing.T, to string, act func(change []byte) []byte) string {
+	t.Helper()
+	return proxy(t, to, func(_, server net.Conn, message *ber.Packet) bool {
+		data := message.Bytes()
+		if message.Children[1].Tag == goldap.ApplicationModifyRequest {
+			data = act(data)
+		}
+		_, err := server.Write(data)
+		return err == nil
+	})
+}
+
 // The answer to the change is lost: nobody knows whether it was made. The same value again finds that it was.
 func TestLostAnswer(t *testing.T) {
 	d := start(t)
@@ -313,6 +350,22 @@ func TestLostAnswer(t *testing.T) {
 // dropsAnswers listens at the address that it returns, and hands on what comes, but ends a connection behind a change.
 func dropsAnswers(t *testing.T, to string) string {
 	t.Helper()
+	return proxy(t, to, func(client, server net.Conn, message *ber.Packet) bool {
+		change := message.Children[1].Tag == goldap.ApplicationModifyRequest
+		if change {
+			client.Close()
+		}
+		if _, err := server.Write(message.Bytes()); err != nil || !change {
+			return err == nil
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(server, 1)) // until it has answered
+		return false
+	})
+}
+
+// proxy listens at the address that it returns. What comes from a client is for hand, until it says false; answers pass.
+func proxy(t *testing.T, to string, hand func(client, server net.Conn, message *ber.Packet) bool) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, l.Close()) })
@@ -333,18 +386,7 @@ func dropsAnswers(t *testing.T, to string) string {
 				defer client.Close()
 				for {
 					message, err := ber.ReadPacket(client)
-					if err != nil {
-						return
-					}
-					change := message.Children[1].Tag == goldap.ApplicationModifyRequest
-					if change {
-						client.Close()
-					}
-					if _, err := server.Write(message.Bytes()); err != nil {
-						return
-					}
-					if change {
-						_, _ = io.Copy(io.Discard, io.LimitReader(server, 1)) // until it has answered
+					if err != nil || !hand(client, server, message) {
 						return
 					}
 				}
