@@ -15,6 +15,8 @@
 //     {SHA384}, {SHA512}, the same with a salt, or clear). Of other schemes only the ID is known.
 //   - An attribute that may not be read looks like one that is not there. The Issuer asks the server for the difference, and
 //     what is hidden is an error: it must not pass for an entry whose passwords are all gone.
+//     Where there is no password yet, it cannot be seen whether the administrator may read them, or only search. If he may
+//     not, Issue fails behind the first one.
 //   - A bind with an empty password succeeds as nobody in particular (RFC 4513, section 5.1.2). A key without a value is not presented.
 //   - A connection stays bound when its password is deleted, and LDAP cannot end it. Who has bound with a leaked password
 //     is out when the connection ends, or the server restarts.
@@ -39,7 +41,8 @@
 // # Out of scope
 //
 // The Password Modify operation (RFC 3062) and Active Directory, whose unicodePwd has one value, and accepts the previous one for an hour
-// by NTLM alone. For a server that insists on hashing passwords itself, use two entries.
+// by NTLM alone. For a server that insists on hashing passwords itself, use two entries: Issue takes back what it can
+// recognise, and says so where it cannot.
 //
 // # How to prepare
 //

@@ -50,8 +50,11 @@ func (s server) fail(text string, is ...error) error {
 
 // notIssued is err, and says that nothing was issued.
 func notIssued(err error) error {
-	return &failure{text: strings.TrimPrefix(err.Error(), "ldap: "), is: []error{err, rotation.ErrNotIssued}}
+	return &failure{text: text(err), is: []error{err, rotation.ErrNotIssued}}
 }
+
+// text is that of an error of this package, to be part of another.
+func text(err error) string { return strings.TrimPrefix(err.Error(), "ldap: ") }
 
 // unclear are results that do not say that nothing was done. Those of the client library itself, which are no answers, begin at 200.
 var unclear = map[uint16]bool{

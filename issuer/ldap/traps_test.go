@@ -4,13 +4,16 @@
 package ldap_test
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +115,53 @@ access to * by dn.exact="` + admin + `" read by * none
 	require.NoError(t, err, "an entry without passwords, which may be seen, has none")
 	require.Empty(t, infos)
 	require.NoError(t, i.Verify(t.Context(), issue(t, i)))
+}
+
+// The administrator may search and not read, which shows only when there is something to be read: the value was added by then.
+func TestHiddenAfterItWasAdded(t *testing.T) {
+	d := startWith(t, servers.LDAPOptions{Access: strings.ReplaceAll(rules, " write ", " =wscx ")})
+	d.set(t, "userPassword")
+	i := newIssuer(t, d.config())
+	require.NoError(t, i.Check(t.Context()))
+	_, err := i.Issue(t.Context(), rotation.IssueRequest{Chosen: choose(t, i)})
+	require.ErrorContains(t, err, "the password was added, and then: "+d.URL+": does not let the administrator read userPassword")
+	for _, nothing := range []error{rotation.ErrNotIssued, rotation.ErrDenied, rotation.ErrNotFound, rotation.ErrNoSlot, rotation.ErrManual} {
+		require.NotErrorIs(t, err, nothing)
+	}
+	require.Len(t, d.stored(t), 1)
+	require.ErrorIs(t, i.Check(t.Context()), rotation.ErrDenied)
+}
+
+// A server that keeps passwords in another form than they are sent. Somebody else adds one at the same time, and it stays.
+func TestKeptInAnotherForm(t *testing.T) {
+	const theirs = "{SSHA}c29tZWJvZHkgZWxzZSBhZGRlZCB0aGlzIG9uZQ=="
+	for form, removed := range map[string]bool{"{ssha}": true, "{SMD5}": false} {
+		t.Run(form, func(t *testing.T) {
+			d := start(t)
+			c := d.config()
+			c.URL = "ldap://" + onChange(t, d.Addr, func(change []byte) []byte {
+				if slices.Contains(d.stored(t), theirs) {
+					return change
+				}
+				req := goldap.NewModifyRequest(app, nil)
+				req.Add("userPassword", []string{theirs})
+				assert.NoError(t, d.root.Modify(req))
+				return bytes.ReplaceAll(change, []byte("{SSHA}"), []byte(form))
+			})
+			i := newIssuer(t, c)
+			_, err := i.Issue(t.Context(), rotation.IssueRequest{Chosen: choose(t, i)})
+			require.ErrorContains(t, err, "keeps passwords in another form than they are sent")
+			assert.Equal(t, removed, errors.Is(err, rotation.ErrNotIssued))
+			left := d.stored(t)
+			assert.Subset(t, left, []string{first, theirs})
+			if removed {
+				assert.Len(t, left, 2)
+			} else {
+				assert.ErrorContains(t, err, "delete it by hand")
+				assert.Len(t, left, 3)
+			}
+		})
+	}
 }
 
 // The administrator may read and not write: Check says so, and adds nothing.
