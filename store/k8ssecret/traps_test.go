@@ -527,6 +527,22 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// The API server hands on what an admission webhook gives as the reason, which may be anything.
+func TestReasonOfAWebhook(t *testing.T) {
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: "http://cluster.invalid", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodGet {
+			return status(r, http.StatusNotFound, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`), nil
+		}
+		return status(r, http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"weak password `+value(1)+`","code":403}`), nil
+	})})
+	require.NoError(t, err)
+	s, err := k8ssecret.New(k8ssecret.Config{Client: client, Namespace: "payments"})
+	require.NoError(t, err)
+	err = s.Save(t.Context(), name, rotation.Versions{Keys: []rotation.StoredKey{stored(rotation.RoleCurrent, 1)}})
+	require.EqualError(t, err, "k8ssecret: write Secret payments/database-handover: 403 Forbidden")
+	require.ErrorIs(t, err, rotation.ErrDenied)
+}
+
 // An API server that stands still: Save ends with its context, and when it goes on, what was stored is there.
 func TestPausedServer(t *testing.T) {
 	server, _ := cluster(t)
