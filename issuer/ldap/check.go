@@ -62,7 +62,7 @@ func (i *Issuer) bind(ctx context.Context, s server, key rotation.Key) error {
 	case policy != nil && policy.Error == lockedError:
 		return s.fail("has locked the entry: it refuses every password")
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
-		return i.refused(ctx, s)
+		return i.refused(ctx, s, policy != nil)
 	case err != nil:
 		return s.failed(ctx, "bind", err)
 	case policy != nil && policy.Error == resetError:
@@ -72,37 +72,30 @@ func (i *Issuer) bind(ctx context.Context, s server, key rotation.Key) error {
 }
 
 // refused tells a refused password from an entry that is locked, of which a server need not tell who binds.
-func (i *Issuer) refused(ctx context.Context, s server) error {
+func (i *Issuer) refused(ctx context.Context, s server, policies bool) error {
 	c, err := i.admin(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	entry, err := c.read(i.config.DN, "(objectClass=*)", "pwdAccountLockedTime")
-	if err != nil {
+	if err := c.locked(i.config.DN, policies); err != nil {
 		return err
-	}
-	if entry != nil && entry.GetEqualFoldAttributeValue("pwdAccountLockedTime") != "" {
-		return s.fail("has locked the entry: it refuses every password")
 	}
 	return s.fail("refuses the password", rotation.ErrRejected)
 }
 
 // Check asks whether the entry can be rotated: every server knows the administrator, the entry is
-// not locked, and its passwords can be read and written. It changes nothing.
+// not locked, which may be seen, and its passwords can be read and written. It changes nothing.
 func (i *Issuer) Check(ctx context.Context) error {
 	for _, s := range slices.Backward(i.servers) {
 		c, err := i.admin(ctx, s)
 		if err != nil {
 			return err
 		}
-		entry, err := c.read(i.config.DN, "(objectClass=*)", "pwdAccountLockedTime")
+		err = c.locked(i.config.DN, c.policies)
 		c.close()
 		if err != nil {
 			return err
-		}
-		if entry != nil && entry.GetEqualFoldAttributeValue("pwdAccountLockedTime") != "" {
-			return s.fail("has locked the entry: it refuses every password")
 		}
 	}
 	c, err := i.admin(ctx, i.servers[0])

@@ -27,8 +27,9 @@
 //
 //   - Lockout counts refused binds of the entry, and the proof that an old password is dead is a few of them
 //     (Policy.Proofs, 3 unless it is set). A locked entry refuses the new password as well. Verify
-//     tells this from a refused password where it can read pwdAccountLockedTime or the server says so
-//     (ppolicy_use_lockout). Give the entry a policy without pwdLockout, or one that allows a few more failures.
+//     tells this from a refused password where the server says so (ppolicy_use_lockout), and else by pwdAccountLockedTime of the
+//     entry: on a server with policies the administrator has to be able to read that, or every refusal is an error.
+//     Give the entry a policy without pwdLockout, or one that allows a few more failures.
 //   - pwdMustChange: after an administrator with "manage" access (or the rootdn) has set a password, the server lets the entry change it, and
 //     do nothing else. Verify does not count that as accepted. Give the administrator "write" access: that does not set it off.
 //   - pwdCheckQuality 2 refuses what is hashed before it comes, as the policy cannot look into it: Issue answers rotation.ErrNotIssued.

@@ -20,6 +20,7 @@ import (
 
 const (
 	attribute = "userPassword"
+	lockAttr  = "pwdAccountLockedTime"
 	dnAttr    = "dn" // in Key.Attributes
 )
 

@@ -256,6 +256,25 @@ func TestLockedIsNotRejected(t *testing.T) {
 	}
 }
 
+// The administrator may not see whether the entry is locked: then no refusal says anything of the password.
+func TestLockIsHidden(t *testing.T) {
+	d := withPolicy(t, `access to attrs=pwdAccountLockedTime by * none
+`+rules, "", map[string]string{"pwdLockout": "TRUE", "pwdMaxFailure": "3"})
+	i := newIssuer(t, d.config())
+	live := issue(t, i)
+	require.NoError(t, i.Verify(t.Context(), live))
+	for range 4 {
+		err := i.Verify(t.Context(), choose(t, i))
+		require.NotErrorIs(t, err, rotation.ErrRejected)
+		require.ErrorIs(t, err, rotation.ErrDenied)
+		require.ErrorContains(t, err, "read pwdAccountLockedTime")
+	}
+	require.NotErrorIs(t, i.Verify(t.Context(), live), rotation.ErrRejected)
+	err := i.Check(t.Context())
+	require.ErrorIs(t, err, rotation.ErrDenied)
+	require.ErrorContains(t, err, "read pwdAccountLockedTime")
+}
+
 // A policy that lets the entry in only to change its password leaves a service out in the cold.
 func TestMustChangeIsNotAccepted(t *testing.T) {
 	d := withPolicy(t, strings.ReplaceAll(rules, " write ", " manage "), "", map[string]string{"pwdMustChange": "TRUE"})
