@@ -18,6 +18,8 @@ import (
 const (
 	lockedError = 1 // of the password policy control (draft-behera-ldap-password-policy, section 6.2)
 	resetError  = 2
+
+	assertion = "1.3.6.1.1.12" // the control of RFC 4528: a change is made only if a filter matches the entry
 )
 
 // Verify binds to every server as the entry: nil if all accept the password, and rotation.ErrRejected if all refuse it. Everything else is not
@@ -60,7 +62,7 @@ func (i *Issuer) bind(ctx context.Context, s server, key rotation.Key) error {
 	case policy != nil && policy.Error == lockedError:
 		return s.fail("has locked the entry: it refuses every password")
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
-		return i.refused(ctx, s)
+		return i.refused(ctx, s, policy != nil)
 	case err != nil:
 		return s.failed(ctx, "bind", err)
 	case policy != nil && policy.Error == resetError:
@@ -70,37 +72,30 @@ func (i *Issuer) bind(ctx context.Context, s server, key rotation.Key) error {
 }
 
 // refused tells a refused password from an entry that is locked, of which a server need not tell who binds.
-func (i *Issuer) refused(ctx context.Context, s server) error {
+func (i *Issuer) refused(ctx context.Context, s server, policies bool) error {
 	c, err := i.admin(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	entry, err := c.read(i.config.DN, "(objectClass=*)", "pwdAccountLockedTime")
-	if err != nil {
+	if err := c.locked(i.config.DN, policies); err != nil {
 		return err
-	}
-	if entry != nil && entry.GetEqualFoldAttributeValue("pwdAccountLockedTime") != "" {
-		return s.fail("has locked the entry: it refuses every password")
 	}
 	return s.fail("refuses the password", rotation.ErrRejected)
 }
 
 // Check asks whether the entry can be rotated: every server knows the administrator, the entry is
-// not locked, and its passwords can be read and written. It changes nothing.
+// not locked, which may be seen, and its passwords can be read and written. It changes nothing.
 func (i *Issuer) Check(ctx context.Context) error {
 	for _, s := range slices.Backward(i.servers) {
 		c, err := i.admin(ctx, s)
 		if err != nil {
 			return err
 		}
-		entry, err := c.read(i.config.DN, "(objectClass=*)", "pwdAccountLockedTime")
+		err = c.locked(i.config.DN, c.policies)
 		c.close()
 		if err != nil {
 			return err
-		}
-		if entry != nil && entry.GetEqualFoldAttributeValue("pwdAccountLockedTime") != "" {
-			return s.fail("has locked the entry: it refuses every password")
 		}
 	}
 	c, err := i.admin(ctx, i.servers[0])
@@ -115,12 +110,22 @@ func (i *Issuer) Check(ctx context.Context) error {
 	return i.writable(c, values)
 }
 
-// writable asks for two changes that cannot be made, to delete a password that is not there and to add one that is: a server
-// looks first whether it may.
+// writable asks for two changes that cannot be made: to delete a password that is not there, and to add one that is. A server looks
+// first whether it may.
 func (i *Issuer) writable(c *conn, values []string) error {
 	absent := i.config.Hash.store(secret.Random(32))
 	if err := c.change(i.config.DN, ldap.DeleteAttribute, absent); err != nil || len(values) == 0 {
 		return err
 	}
-	return c.change(i.config.DN, ldap.AddAttribute, values[0])
+	// Somebody may revoke it in this moment, and it must not come back: it is to be added only where it still is.
+	still, err := ldap.CompileFilter("(" + attribute + "=" + ldap.EscapeFilter(values[0]) + ")")
+	if err != nil {
+		return i.servers[0].fail("has a password that no filter can name")
+	}
+	err = c.change(i.config.DN, ldap.AddAttribute, values[0], ldap.NewControlString(assertion, true, string(still.Bytes())))
+	var f *failure
+	if errors.As(err, &f) && (f.code == ldap.LDAPResultAssertionFailed || f.code == ldap.LDAPResultUnavailableCriticalExtension) {
+		return nil // it was revoked, or the server cannot be asked like this: Issue will see
+	}
+	return err
 }

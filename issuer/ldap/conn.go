@@ -25,9 +25,10 @@ type server struct {
 // conn is one connection, for one call of the Issuer. It ends with its context.
 type conn struct {
 	*ldap.Conn
-	ctx    context.Context
-	server server
-	stop   func() bool
+	ctx      context.Context
+	server   server
+	stop     func() bool
+	policies bool // the administrator was told of a password policy
 }
 
 // dial connects, with TLS unless that is not wanted.
@@ -82,13 +83,15 @@ func (i *Issuer) admin(ctx context.Context, s server) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.bind(i.config.AdminDN, i.config.AdminPassword); err != nil {
+	policy, err := c.bind(i.config.AdminDN, i.config.AdminPassword)
+	if err != nil {
 		c.close()
 		if ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
 			return nil, s.fail("does not know the administrator: see Config.AdminDN and Config.AdminPassword", rotation.ErrDenied)
 		}
 		return nil, s.failed(ctx, "the administrator's bind", err)
 	}
+	c.policies = policy != nil
 	return c, nil
 }
 
@@ -125,7 +128,7 @@ func (c *conn) values(dn string) ([]string, error) {
 		return nil, err
 	}
 	if entry == nil {
-		return nil, c.server.fail("shows the administrator no entry "+dn+": it is not there, or may not be read", rotation.ErrNotFound)
+		return nil, c.noEntry(dn)
 	}
 	if values := entry.GetEqualFoldAttributeValues(attribute); len(values) > 0 {
 		return values, nil
@@ -139,6 +142,32 @@ func (c *conn) values(dn string) ([]string, error) {
 		return nil, c.server.fail("does not let the administrator read "+attribute+" of "+dn, rotation.ErrDenied)
 	}
 	return nil, nil
+}
+
+func (c *conn) noEntry(dn string) error {
+	return c.server.fail("shows the administrator no entry "+dn+": it is not there, or may not be read", rotation.ErrNotFound)
+}
+
+// locked is an error if the server refuses every password of the entry. If it has password policies, it is one as well if that may
+// not be seen.
+func (c *conn) locked(dn string, policies bool) error {
+	entry, err := c.read(dn, "(objectClass=*)", lockAttr)
+	if err != nil {
+		return err
+	}
+	switch {
+	case entry != nil && entry.GetEqualFoldAttributeValue(lockAttr) != "":
+		return c.server.fail("has locked the entry: it refuses every password")
+	case !policies:
+		return nil
+	case entry == nil:
+		return c.noEntry(dn)
+	}
+	open, err := c.read(dn, "(!("+lockAttr+"=*))", "1.1") // undefined for what may not be searched, as in values
+	if err == nil && open == nil {
+		err = c.server.fail("does not let the administrator read "+lockAttr+" of "+dn+": whether it is locked cannot be seen", rotation.ErrDenied)
+	}
+	return err
 }
 
 // change adds or deletes one value. What is done already is done.

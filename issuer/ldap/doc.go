@@ -15,6 +15,8 @@
 //     {SHA384}, {SHA512}, the same with a salt, or clear). Of other schemes only the ID is known.
 //   - An attribute that may not be read looks like one that is not there. The Issuer asks the server for the difference, and
 //     what is hidden is an error: it must not pass for an entry whose passwords are all gone.
+//     Where there is no password yet, it cannot be seen whether the administrator may read them, or only search. If he may
+//     not, Issue fails behind the first one.
 //   - A bind with an empty password succeeds as nobody in particular (RFC 4513, section 5.1.2). A key without a value is not presented.
 //   - A connection stays bound when its password is deleted, and LDAP cannot end it. Who has bound with a leaked password
 //     is out when the connection ends, or the server restarts.
@@ -25,8 +27,9 @@
 //
 //   - Lockout counts refused binds of the entry, and the proof that an old password is dead is a few of them
 //     (Policy.Proofs, 3 unless it is set). A locked entry refuses the new password as well. Verify
-//     tells this from a refused password where it can read pwdAccountLockedTime or the server says so
-//     (ppolicy_use_lockout). Give the entry a policy without pwdLockout, or one that allows a few more failures.
+//     tells this from a refused password where the server says so (ppolicy_use_lockout), and else by pwdAccountLockedTime of the
+//     entry: on a server with policies the administrator has to be able to read that, or every refusal is an error.
+//     Give the entry a policy without pwdLockout, or one that allows a few more failures.
 //   - pwdMustChange: after an administrator with "manage" access (or the rootdn) has set a password, the server lets the entry change it, and
 //     do nothing else. Verify does not count that as accepted. Give the administrator "write" access: that does not set it off.
 //   - pwdCheckQuality 2 refuses what is hashed before it comes, as the policy cannot look into it: Issue answers rotation.ErrNotIssued.
@@ -39,7 +42,8 @@
 // # Out of scope
 //
 // The Password Modify operation (RFC 3062) and Active Directory, whose unicodePwd has one value, and accepts the previous one for an hour
-// by NTLM alone. For a server that insists on hashing passwords itself, use two entries.
+// by NTLM alone. For a server that insists on hashing passwords itself, use two entries: Issue takes back what it can
+// recognise, and says so where it cannot.
 //
 // # How to prepare
 //

@@ -17,7 +17,8 @@ import (
 // failure is an error whose text may be shown: it holds no value, and of what a server said the result code alone.
 type failure struct {
 	text    string
-	refused bool // the server has answered that it did not do it
+	refused bool   // the server has answered that it did not do it
+	code    uint16 // its result code, where that is known
 	is      []error
 }
 
@@ -49,8 +50,11 @@ func (s server) fail(text string, is ...error) error {
 
 // notIssued is err, and says that nothing was issued.
 func notIssued(err error) error {
-	return &failure{text: strings.TrimPrefix(err.Error(), "ldap: "), is: []error{err, rotation.ErrNotIssued}}
+	return &failure{text: text(err), is: []error{err, rotation.ErrNotIssued}}
 }
+
+// text is that of an error of this package, to be part of another.
+func text(err error) string { return strings.TrimPrefix(err.Error(), "ldap: ") }
 
 // unclear are results that do not say that nothing was done. Those of the client library itself, which are no answers, begin at 200.
 var unclear = map[uint16]bool{
@@ -73,7 +77,7 @@ func (s server) failed(ctx context.Context, what string, err error) error {
 		if name := ldap.LDAPResultCodeMap[answer.ResultCode]; name != "" {
 			f.text += " (" + name + ")"
 		}
-		f.refused = !unclear[answer.ResultCode]
+		f.refused, f.code = !unclear[answer.ResultCode], answer.ResultCode
 		switch answer.ResultCode {
 		case ldap.LDAPResultInsufficientAccessRights:
 			f.text += ": the administrator may not write " + attribute

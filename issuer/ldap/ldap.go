@@ -20,6 +20,7 @@ import (
 
 const (
 	attribute = "userPassword"
+	lockAttr  = "pwdAccountLockedTime"
 	dnAttr    = "dn" // in Key.Attributes
 )
 
@@ -131,7 +132,7 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 	stored := i.config.Hash.store(key.Secret)
 	if same := matching(before, key.Secret); len(same) > 0 {
 		stored = same[0]
-	} else if err := i.add(c, stored, before); err != nil {
+	} else if err := i.add(c, stored, before, key.Secret); err != nil {
 		return rotation.Key{}, err
 	}
 	made := i.key(stored, key.Secret)
@@ -142,8 +143,9 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 	return key, nil
 }
 
-// add adds a value and makes sure that the server keeps it as it was sent: else nobody could say which one to delete.
-func (i *Issuer) add(c *conn, stored string, before []string) error {
+// add adds a value and makes sure that the server keeps it as it was sent: else nobody could say which one to delete. What goes wrong
+// after the value was added does not say that nothing was issued, whatever the reason.
+func (i *Issuer) add(c *conn, stored string, before []string, value secret.Value) error {
 	if err := c.change(i.config.DN, ldap.AddAttribute, stored); err != nil {
 		var f *failure
 		if errors.As(err, &f) && f.refused {
@@ -152,17 +154,24 @@ func (i *Issuer) add(c *conn, stored string, before []string) error {
 		return err
 	}
 	after, err := c.values(i.config.DN)
-	if err != nil || slices.Contains(after, stored) {
-		return err
+	if err != nil {
+		return failf("the password was added, and then: %s", text(err))
+	}
+	if slices.Contains(after, stored) {
+		return nil
 	}
 	problem := failf("%s keeps passwords in another form than they are sent: it cannot be rotated in this way", c.server.url)
-	for _, value := range after {
-		if slices.Contains(before, value) {
-			continue
-		}
-		if err := c.change(i.config.DN, ldap.DeleteAttribute, value); err != nil {
+	// Of what is new since then somebody else may have added a part.
+	ours := slices.DeleteFunc(append(matching(after, value), matching(after, secret.New(stored))...), func(v string) bool {
+		return slices.Contains(before, v)
+	})
+	for _, v := range ours {
+		if err := c.change(i.config.DN, ldap.DeleteAttribute, v); err != nil {
 			return problem // it may be there still
 		}
+	}
+	if len(ours) == 0 {
+		return failf("%s, and the one that was added cannot be told from others: delete it by hand", text(problem))
 	}
 	return notIssued(problem)
 }

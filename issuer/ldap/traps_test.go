@@ -4,13 +4,16 @@
 package ldap_test
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +117,53 @@ access to * by dn.exact="` + admin + `" read by * none
 	require.NoError(t, i.Verify(t.Context(), issue(t, i)))
 }
 
+// The administrator may search and not read, which shows only when there is something to be read: the value was added by then.
+func TestHiddenAfterItWasAdded(t *testing.T) {
+	d := startWith(t, servers.LDAPOptions{Access: strings.ReplaceAll(rules, " write ", " =wscx ")})
+	d.set(t, "userPassword")
+	i := newIssuer(t, d.config())
+	require.NoError(t, i.Check(t.Context()))
+	_, err := i.Issue(t.Context(), rotation.IssueRequest{Chosen: choose(t, i)})
+	require.ErrorContains(t, err, "the password was added, and then: "+d.URL+": does not let the administrator read userPassword")
+	for _, nothing := range []error{rotation.ErrNotIssued, rotation.ErrDenied, rotation.ErrNotFound, rotation.ErrNoSlot, rotation.ErrManual} {
+		require.NotErrorIs(t, err, nothing)
+	}
+	require.Len(t, d.stored(t), 1)
+	require.ErrorIs(t, i.Check(t.Context()), rotation.ErrDenied)
+}
+
+// A server that keeps passwords in another form than they are sent. Somebody else adds one at the same time, and it stays.
+func TestKeptInAnotherForm(t *testing.T) {
+	const theirs = "{SSHA}c29tZWJvZHkgZWxzZSBhZGRlZCB0aGlzIG9uZQ=="
+	for form, removed := range map[string]bool{"{ssha}": true, "{SMD5}": false} {
+		t.Run(form, func(t *testing.T) {
+			d := start(t)
+			c := d.config()
+			c.URL = "ldap://" + onChange(t, d.Addr, func(change []byte) []byte {
+				if slices.Contains(d.stored(t), theirs) {
+					return change
+				}
+				req := goldap.NewModifyRequest(app, nil)
+				req.Add("userPassword", []string{theirs})
+				assert.NoError(t, d.root.Modify(req))
+				return bytes.ReplaceAll(change, []byte("{SSHA}"), []byte(form))
+			})
+			i := newIssuer(t, c)
+			_, err := i.Issue(t.Context(), rotation.IssueRequest{Chosen: choose(t, i)})
+			require.ErrorContains(t, err, "keeps passwords in another form than they are sent")
+			assert.Equal(t, removed, errors.Is(err, rotation.ErrNotIssued))
+			left := d.stored(t)
+			assert.Subset(t, left, []string{first, theirs})
+			if removed {
+				assert.Len(t, left, 2)
+			} else {
+				assert.ErrorContains(t, err, "delete it by hand")
+				assert.Len(t, left, 3)
+			}
+		})
+	}
+}
+
 // The administrator may read and not write: Check says so, and adds nothing.
 func TestCheckNamesThePermission(t *testing.T) {
 	d := startWith(t, servers.LDAPOptions{Access: strings.ReplaceAll(rules, " write ", " read ")})
@@ -127,6 +177,11 @@ func TestCheckNamesThePermission(t *testing.T) {
 	err = i.Revoke(t.Context(), rotation.Key{Secret: secret.New(first)})
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	require.NotErrorIs(t, err, rotation.ErrNotIssued)
+
+	for _, half := range []string{"=arscx", "=zrscx"} { // to add, and to delete
+		d = startWith(t, servers.LDAPOptions{Access: strings.ReplaceAll(rules, " write ", " "+half+" ")})
+		require.ErrorIs(t, newIssuer(t, d.config()).Check(t.Context()), rotation.ErrDenied, half)
+	}
 
 	d = start(t)
 	i = newIssuer(t, d.config())
@@ -181,6 +236,7 @@ func TestLockedIsNotRejected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := withPolicy(t, rules, config, map[string]string{"pwdLockout": "TRUE", "pwdMaxFailure": "3"})
 			i := newIssuer(t, d.config())
+			require.NoError(t, i.Check(t.Context()))
 			live := issue(t, i)
 			dead := choose(t, i)
 			for range 2 {
@@ -198,6 +254,25 @@ func TestLockedIsNotRejected(t *testing.T) {
 			require.ErrorContains(t, i.Check(t.Context()), "has locked the entry")
 		})
 	}
+}
+
+// The administrator may not see whether the entry is locked: then no refusal says anything of the password.
+func TestLockIsHidden(t *testing.T) {
+	d := withPolicy(t, `access to attrs=pwdAccountLockedTime by * none
+`+rules, "", map[string]string{"pwdLockout": "TRUE", "pwdMaxFailure": "3"})
+	i := newIssuer(t, d.config())
+	live := issue(t, i)
+	require.NoError(t, i.Verify(t.Context(), live))
+	for range 4 {
+		err := i.Verify(t.Context(), choose(t, i))
+		require.NotErrorIs(t, err, rotation.ErrRejected)
+		require.ErrorIs(t, err, rotation.ErrDenied)
+		require.ErrorContains(t, err, "read pwdAccountLockedTime")
+	}
+	require.NotErrorIs(t, i.Verify(t.Context(), live), rotation.ErrRejected)
+	err := i.Check(t.Context())
+	require.ErrorIs(t, err, rotation.ErrDenied)
+	require.ErrorContains(t, err, "read pwdAccountLockedTime")
 }
 
 // A policy that lets the entry in only to change its password leaves a service out in the cold.
@@ -290,6 +365,37 @@ func TestHangs(t *testing.T) {
 	require.ErrorIs(t, err, rotation.ErrNotIssued, "it was not even told who asks")
 }
 
+// A key is revoked while somebody else checks: what Check asks for must not bring it back.
+func TestCheckWhileAKeyIsRevoked(t *testing.T) {
+	d := start(t)
+	direct := newIssuer(t, d.config())
+	issue(t, direct)
+	leaked := rotation.Key{Secret: secret.New(first)}
+	c := d.config()
+	c.URL = "ldap://" + onChange(t, d.Addr, func(change []byte) []byte {
+		if assert.NoError(t, direct.Revoke(t.Context(), leaked)) {
+			assert.ErrorIs(t, direct.Verify(t.Context(), leaked), rotation.ErrRejected)
+		}
+		return change
+	})
+	require.NoError(t, newIssuer(t, c).Check(t.Context()))
+	require.ErrorIs(t, direct.Verify(t.Context(), leaked), rotation.ErrRejected)
+	require.Len(t, d.stored(t), 1)
+}
+
+// onChange listens at the address that it returns, and hands on what comes. Each change passes act first.
+func onChange(t *testing.T, to string, act func(change []byte) []byte) string {
+	t.Helper()
+	return proxy(t, to, func(_, server net.Conn, message *ber.Packet) bool {
+		data := message.Bytes()
+		if message.Children[1].Tag == goldap.ApplicationModifyRequest {
+			data = act(data)
+		}
+		_, err := server.Write(data)
+		return err == nil
+	})
+}
+
 // The answer to the change is lost: nobody knows whether it was made. The same value again finds that it was.
 func TestLostAnswer(t *testing.T) {
 	d := start(t)
@@ -313,6 +419,22 @@ func TestLostAnswer(t *testing.T) {
 // dropsAnswers listens at the address that it returns, and hands on what comes, but ends a connection behind a change.
 func dropsAnswers(t *testing.T, to string) string {
 	t.Helper()
+	return proxy(t, to, func(client, server net.Conn, message *ber.Packet) bool {
+		change := message.Children[1].Tag == goldap.ApplicationModifyRequest
+		if change {
+			client.Close()
+		}
+		if _, err := server.Write(message.Bytes()); err != nil || !change {
+			return err == nil
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(server, 1)) // until it has answered
+		return false
+	})
+}
+
+// proxy listens at the address that it returns. What comes from a client is for hand, until it says false; answers pass.
+func proxy(t *testing.T, to string, hand func(client, server net.Conn, message *ber.Packet) bool) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, l.Close()) })
@@ -333,18 +455,7 @@ func dropsAnswers(t *testing.T, to string) string {
 				defer client.Close()
 				for {
 					message, err := ber.ReadPacket(client)
-					if err != nil {
-						return
-					}
-					change := message.Children[1].Tag == goldap.ApplicationModifyRequest
-					if change {
-						client.Close()
-					}
-					if _, err := server.Write(message.Bytes()); err != nil {
-						return
-					}
-					if change {
-						_, _ = io.Copy(io.Discard, io.LimitReader(server, 1)) // until it has answered
+					if err != nil || !hand(client, server, message) {
 						return
 					}
 				}

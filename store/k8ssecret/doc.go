@@ -13,8 +13,12 @@
 // No pod, and nobody else, should be able to read the second one.
 //
 // Whatever else is in the readers' Secret stays: other data keys, labels, annotations, owner references, the type. A data key of
-// Fields whose attribute a key does not have is left alone. A Secret that is not there is made, of the type Opaque; none is ever
-// deleted. One that was there before becomes a current key without an ID, and needs no store.Seed.
+// Fields whose attribute a key does not have, or has empty, is left alone. A Secret that is not there is made, of the type Opaque;
+// none is ever deleted. One that was there before becomes a current key without an ID, with the attributes that Fields finds.
+// store.Seed with the same value adds what is known besides, such as its ID and its age. It is not needed.
+//
+// Where no key may be served, because the only one is compromised, the data key of Field is taken away, and pods that are started
+// meanwhile wait for it. In Secrets of the types kubernetes.io/..., some of which the API server takes with a value only, it becomes "{}".
 //
 // # Writes
 //

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/handover-go/handover/rotation"
 )
@@ -71,12 +73,21 @@ func meaning(err error) []error {
 	return nil
 }
 
-// reason is the status without its message.
+// reason is the status without its message. A reason that is none of the API's own words comes from an admission webhook, and can be
+// any text.
 func reason(s apierrors.APIStatus) string {
 	code := int(s.Status().Code)
 	text := fmt.Sprintf("%d %s", code, http.StatusText(code))
-	if r := s.Status().Reason; r != "" {
+	if r := s.Status().Reason; slices.Contains(reasons, r) {
 		text += fmt.Sprintf(" (%s)", r)
 	}
 	return text
+}
+
+var reasons = []metav1.StatusReason{
+	metav1.StatusReasonUnauthorized, metav1.StatusReasonForbidden, metav1.StatusReasonNotFound, metav1.StatusReasonAlreadyExists,
+	metav1.StatusReasonConflict, metav1.StatusReasonGone, metav1.StatusReasonExpired, metav1.StatusReasonInvalid,
+	metav1.StatusReasonServerTimeout, metav1.StatusReasonStoreReadError, metav1.StatusReasonTimeout, metav1.StatusReasonTooManyRequests,
+	metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed, metav1.StatusReasonNotAcceptable, metav1.StatusReasonRequestEntityTooLarge,
+	metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonInternalError, metav1.StatusReasonServiceUnavailable,
 }

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -23,6 +24,12 @@ const (
 	managedBy      = "app.kubernetes.io/managed-by"
 	manager        = "handover"
 	document       = "versions" // data key of second Secrets
+)
+
+// nothing stands where there is no value, in Secrets of the types that the API server takes with one only, and with JSON in some.
+const (
+	nothing      = "{}"
+	builtInTypes = "kubernetes.io/"
 )
 
 // pair is the two Secrets of a credential as they were read; nil: not there.
@@ -72,8 +79,11 @@ func (p *pair) shown() (rotation.Key, bool) {
 	if p.main == nil {
 		return rotation.Key{}, false
 	}
-	value := p.main.Data[p.cfg.Field]
-	key := rotation.Key{Secret: secret.New(string(value))}
+	value := string(p.main.Data[p.cfg.Field])
+	if value == nothing {
+		value = ""
+	}
+	key := rotation.Key{Secret: secret.New(value)}
 	for attribute, field := range p.cfg.Fields {
 		if text, ok := p.main.Data[field]; ok {
 			if key.Attributes == nil {
@@ -82,7 +92,7 @@ func (p *pair) shown() (rotation.Key, bool) {
 			key.Attributes[attribute] = string(text)
 		}
 	}
-	return key, len(value) > 0
+	return key, value != ""
 }
 
 // shows reports whether readers get all that they are to get of key.
@@ -92,7 +102,7 @@ func (p *pair) shows(key rotation.Key) bool {
 		return false
 	}
 	for attribute := range p.cfg.Fields {
-		if want, ok := key.Attributes[attribute]; ok && shown.Attributes[attribute] != want {
+		if want := key.Attributes[attribute]; want != "" && shown.Attributes[attribute] != want {
 			return false
 		}
 	}
@@ -105,24 +115,15 @@ func (p *pair) inStep(v rotation.Versions) bool {
 	if p.main != nil {
 		mark = p.main.Annotations[p.stepMark()]
 	}
-	return mark == p.token() && p.shows(current(v))
+	return mark == p.token() && p.shows(v.Key(rotation.RoleCurrent))
 }
 
-// current is the key with RoleCurrent, compromised or not: readers of a Secret cannot be told which.
-func current(v rotation.Versions) rotation.Key {
-	for _, k := range v.Keys {
-		if k.Role == rotation.RoleCurrent {
-			return k.Key
-		}
-	}
-	return rotation.Key{}
-}
-
-// versions is what is stored. What readers get is current: the document may be ahead of them, or somebody else wrote.
+// versions is what is stored. What readers get is current: the document may be ahead of them, or somebody else wrote. If that is a
+// compromised key they are to get it no more: without a stamp the engine writes again.
 func (p *pair) versions() rotation.Versions {
 	v := p.doc
 	v.Keys, v.Revision = slices.Clone(v.Keys), p.revision()
-	if p.shows(current(v)) {
+	if p.shows(v.Key(rotation.RoleCurrent)) {
 		return v
 	}
 	for i := range v.Keys {
@@ -139,6 +140,9 @@ func (p *pair) versions() rotation.Versions {
 		v.Keys = append(v.Keys, rotation.StoredKey{Key: key, Role: rotation.RoleCurrent})
 	} else {
 		v.Keys[at].Role = rotation.RoleCurrent
+		if v.Keys[at].Compromised {
+			v.Stamp = ""
+		}
 	}
 	return v
 }
@@ -169,8 +173,11 @@ func (p *pair) withLeaving(v rotation.Versions) (rotation.Versions, bool) {
 // change is what a write makes of the readers' data: nil removes a data key.
 func (p *pair) change(key rotation.Key) map[string][]byte {
 	data := map[string][]byte{p.cfg.Field: nil}
-	if !key.Secret.IsZero() {
+	switch {
+	case !key.Secret.IsZero():
 		data[p.cfg.Field] = []byte(key.Secret.Reveal())
+	case p.main != nil && strings.HasPrefix(string(p.main.Type), builtInTypes):
+		data[p.cfg.Field] = []byte(nothing)
 	}
 	for attribute, field := range p.cfg.Fields {
 		if value := key.Attributes[attribute]; value != "" { // an empty user name is none

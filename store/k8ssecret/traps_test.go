@@ -289,6 +289,91 @@ func TestTornKey(t *testing.T) {
 	assert.Equal(t, "root", current.Attributes["user"])
 }
 
+// An attribute that is empty is none: what readers have of it stays, and belongs to the key.
+func TestEmptyAttribute(t *testing.T) {
+	p := newPlace(t)
+	s := p.store(t, k8ssecret.Config{Fields: map[string]string{"user": "username"}})
+	save(t, s, stored(rotation.RoleCurrent, 1))
+	second := stored(rotation.RoleCurrent, 2)
+	second.Key.Attributes = map[string]string{"user": ""}
+	save(t, s, second, stored(rotation.RolePrevious, 1))
+	assert.Equal(t, map[int64]rotation.Role{1: rotation.RolePrevious, 2: rotation.RoleCurrent}, roles(load(t, s)))
+	assert.Equal(t, map[string][]byte{"value": []byte(value(2)), "username": []byte("app-1")}, p.get(t, name).Data)
+}
+
+// A compromised key is served to nobody, whatever its role. Where somebody puts it back, or the Save was interrupted, Load tells that so
+// that the engine writes again.
+func TestCompromised(t *testing.T) {
+	for _, role := range []rotation.Role{rotation.RoleCurrent, rotation.RoleRetiring} {
+		t.Run(string(role), func(t *testing.T) {
+			p := newPlace(t)
+			s := p.store(t, k8ssecret.Config{Fields: map[string]string{"user": "username"}})
+			save(t, s, stored(rotation.RoleCurrent, 1))
+			bad := stored(role, 1)
+			bad.Compromised = true
+			write := func() rotation.Versions {
+				v := load(t, s)
+				v.Keys, v.Stamp = []rotation.StoredKey{bad}, "stamp"
+				require.NoError(t, s.Save(t.Context(), name, v))
+				v = load(t, s)
+				assert.Equal(t, map[int64]rotation.Role{1: role}, roles(v))
+				assert.Equal(t, "stamp", v.Stamp)
+				assert.NotContains(t, p.get(t, name).Data, "value")
+				return v
+			}
+			write()
+			_, err := p.client.CoreV1().Secrets(p.namespace).Patch(t.Context(), name, types.MergePatchType, []byte(`{"stringData":{"value":"`+value(1)+`"}}`), metav1.PatchOptions{})
+			require.NoError(t, err)
+			v := load(t, s)
+			assert.Equal(t, map[int64]rotation.Role{1: rotation.RoleCurrent}, roles(v))
+			assert.True(t, v.Keys[0].Compromised)
+			assert.Empty(t, v.Stamp)
+			write()
+		})
+	}
+}
+
+// The API server takes no Secret of some types without the data key that they are there for.
+func TestTypesThatWantAValue(t *testing.T) {
+	p := newPlace(t)
+	for kind, field := range map[corev1.SecretType]string{
+		corev1.SecretTypeTLS: corev1.TLSPrivateKeyKey, corev1.SecretTypeSSHAuth: corev1.SSHAuthPrivateKey,
+		corev1.SecretTypeBasicAuth: corev1.BasicAuthPasswordKey, corev1.SecretTypeDockerConfigJson: corev1.DockerConfigJsonKey,
+		corev1.SecretTypeOpaque: "value",
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			credential := strings.ToLower(strings.ReplaceAll(string(kind), "/", "."))
+			one, two := stored(rotation.RoleCurrent, 1), stored(rotation.RoleCurrent, 2)
+			one.Key.Secret, two.Key.Secret = secret.New(`{"auths":{"one":{}}}`), secret.New(`{"auths":{"two":{}}}`)
+			data := map[string][]byte{field: []byte(one.Key.Secret.Reveal())}
+			if kind == corev1.SecretTypeTLS {
+				data[corev1.TLSCertKey] = []byte("certificate")
+			}
+			_, err := p.client.CoreV1().Secrets(p.namespace).Create(t.Context(), &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Name: credential}, Type: kind, Data: data,
+			}, metav1.CreateOptions{})
+			require.NoError(t, err)
+			s := p.store(t, k8ssecret.Config{Field: field})
+			write := func(keys ...rotation.StoredKey) rotation.Versions {
+				v, err := s.Load(t.Context(), credential)
+				require.NoError(t, err)
+				v.Keys = keys
+				require.NoError(t, s.Save(t.Context(), credential, v))
+				v, err = s.Load(t.Context(), credential)
+				require.NoError(t, err)
+				return v
+			}
+			one.Role, one.Compromised = rotation.RoleRetiring, true
+			v := write(one)
+			assert.Equal(t, map[int64]rotation.Role{1: rotation.RoleRetiring}, roles(v))
+			assert.NotContains(t, everything(t, p.get(t, credential)), "auths")
+			v = write(two, one)
+			assert.Equal(t, map[int64]rotation.Role{1: rotation.RoleRetiring, 2: rotation.RoleCurrent}, roles(v))
+			assert.Equal(t, two.Key.Secret.Reveal(), string(p.get(t, credential).Data[field]))
+		})
+	}
+}
+
 // A Secret that was there before, from kubectl apply, with more in it than ours.
 func TestSecretOfSomebodyElse(t *testing.T) {
 	p := newPlace(t)
@@ -525,6 +610,22 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The API server hands on what an admission webhook gives as the reason, which may be anything.
+func TestReasonOfAWebhook(t *testing.T) {
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: "http://cluster.invalid", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodGet {
+			return status(r, http.StatusNotFound, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`), nil
+		}
+		return status(r, http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"weak password `+value(1)+`","code":403}`), nil
+	})})
+	require.NoError(t, err)
+	s, err := k8ssecret.New(k8ssecret.Config{Client: client, Namespace: "payments"})
+	require.NoError(t, err)
+	err = s.Save(t.Context(), name, rotation.Versions{Keys: []rotation.StoredKey{stored(rotation.RoleCurrent, 1)}})
+	require.EqualError(t, err, "k8ssecret: write Secret payments/database-handover: 403 Forbidden")
+	require.ErrorIs(t, err, rotation.ErrDenied)
 }
 
 // An API server that stands still: Save ends with its context, and when it goes on, what was stored is there.

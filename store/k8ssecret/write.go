@@ -40,7 +40,7 @@ func (s *Store) read(ctx context.Context, credential string) (pair, error) {
 		if err := p.decode(); err != nil {
 			return p, err
 		}
-		if p.shows(current(p.doc)) {
+		if p.shows(p.doc.Key(rotation.RoleCurrent)) {
 			return p, nil
 		}
 		again, err := s.get(ctx, name+s.cfg.Suffix)
@@ -127,7 +127,7 @@ func (s *Store) move(ctx context.Context, p *pair, v rotation.Versions, doc []by
 	if err := s.keep(ctx, p, first, token); err != nil {
 		return err
 	}
-	if err := s.show(ctx, p, current(v), token); err != nil {
+	if err := s.show(ctx, p, v.Key(rotation.RoleCurrent), token); err != nil {
 		return err
 	}
 	if !leaving {
