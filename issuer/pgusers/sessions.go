@@ -47,7 +47,7 @@ func (i *Issuer) unused(ctx context.Context, user string) error {
 	for {
 		var open int
 		var one string
-		err := i.cfg.DB.QueryRowContext(ctx, `SELECT count(*), coalesce(min(application_name), '')`+ofUser, user).Scan(&open, &one)
+		err := i.cfg.DB.QueryRowContext(ctx, `SELECT count(*), coalesce(min(application_name), '')`+ofUser+` AND application_name <> $2`, user, doorName).Scan(&open, &one)
 		if err != nil {
 			return failed(ctx, "Disable", user, err)
 		}
