@@ -105,8 +105,7 @@ func TestNamesAreQuoted(t *testing.T) {
 func TestPasswordsAreNotLogged(t *testing.T) {
 	w := start(t)
 	i, _, _ := w.pair(t)
-	var admin string
-	require.NoError(t, w.admin.QueryRow("SELECT current_user").Scan(&admin))
+	admin := w.adminName(t)
 	w.do(t, "ALTER ROLE "+admin+" SET log_statement = 'all'", "ALTER ROLE "+admin+" SET log_min_duration_statement = 0")
 	w.admin.SetMaxIdleConns(0) // the setting is for new sessions
 	key := mustIssue(t, i, rotation.Key{})
@@ -174,7 +173,10 @@ func TestDisableWaitsForSessions(t *testing.T) {
 	key := mustIssue(t, i, rotation.Key{})
 	c := w.login(t, key, "reports")
 	err := i.Disable(t.Context(), key)
-	require.EqualError(t, err, fmt.Sprintf(`pgusers: Disable: user %q has 1 session open, one of application_name "reports": have that consumer close them`, a))
+	var pid int
+	require.NoError(t, c.QueryRowContext(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
+	require.EqualError(t, err, fmt.Sprintf(`pgusers: Disable: user %q has 1 session open, for one pid %d of application_name "reports" from 127.0.0.1: `+
+		`have that consumer close them; usually it is a pool without SetConnMaxLifetime`, a, pid))
 	w.accepts(t, key)
 	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // the way to have the pool close it
 	require.NoError(t, i.Disable(t.Context(), key))
