@@ -152,12 +152,17 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 				rotation.ErrNoSlot, rotation.ErrNotIssued)
 		}
 		alter := "ALTER ROLE " + identifier(user) + " WITH LOGIN PASSWORD " + literal(verifier) + " VALID UNTIL " + literal(until)
-		return s.write(ctx, tx, alter, mark{holding, req.Name})
+		if err := s.write(ctx, tx, alter, mark{holding, req.Name}); err != nil || !i.alone() {
+			return err
+		}
+		// A session outlives the password that it was opened with. If the answer to COMMIT is lost nobody comes here again.
+		_, err := tx.ExecContext(ctx, endSessions, user)
+		return err
 	})
 	if err != nil {
 		return rotation.Key{}, err
 	}
-	if i.alone() { // a session outlives the password that it was opened with, and that one is dead now
+	if i.alone() { // those that were opened until COMMIT
 		if err := i.terminate(ctx, user); err != nil {
 			return rotation.Key{}, err
 		}

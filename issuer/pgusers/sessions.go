@@ -21,12 +21,14 @@ const (
 
 const ofUser = ` FROM pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid()`
 
+const endSessions = `SELECT count(pg_terminate_backend(pid))` + ofUser
+
 // terminate ends the sessions of a user and sees them gone, for a while: one that was let in just before is not shown yet.
 func (i *Issuer) terminate(ctx context.Context, user string) error {
 	last := time.Now() // when one can have been let in, or was seen
 	for {
 		var open int
-		err := i.cfg.DB.QueryRowContext(ctx, `SELECT count(pg_terminate_backend(pid))`+ofUser, user).Scan(&open)
+		err := i.cfg.DB.QueryRowContext(ctx, endSessions, user).Scan(&open)
 		if err != nil {
 			return failed(ctx, "the sessions of a user that lost its password were not ended", user, err)
 		}
