@@ -46,13 +46,22 @@ func (e entry) unusable() bool {
 func (a account) find(value secret.Value) (n int, known bool) {
 	known = true
 	for n, e := range a.entries {
-		switch {
-		case e.unusable():
-		case e.plugin == native && e.auth == nativeHash(value), e.plugin == sha2 && sha2Matches(e.auth, value):
-			return n, true
-		case e.plugin != native && e.plugin != sha2:
-			known = false
+		if e.unusable() {
+			continue
 		}
+		same, readable := false, true
+		switch e.plugin {
+		case native:
+			same = e.auth == nativeHash(value)
+		case sha2:
+			same, readable = sha2Matches(e.auth, value)
+		default:
+			readable = false
+		}
+		if same {
+			return n, true
+		}
+		known = known && readable
 	}
 	return -1, known
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/handover-go/handover/secret"
@@ -51,7 +52,7 @@ func hashFor(plugin string, value secret.Value) entry {
 		for i, b := range salt {
 			salt[i] = alphabet[b&63]
 		}
-		return entry{sha2, sha2Prefix + string(salt) + sha256crypt(value.Reveal(), string(salt))}
+		return entry{sha2, sha2Prefix + string(salt) + sha256crypt(value.Reveal(), string(salt), sha2Rounds)}
 	}
 	return entry{native, nativeHash(value)}
 }
@@ -73,18 +74,25 @@ const (
 	alphabet   = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-func sha2Matches(hash string, value secret.Value) bool {
-	rest, ok := strings.CutPrefix(hash, sha2Prefix)
-	if !ok || len(rest) != sha2Salt+sha2Digest {
-		return false
+// sha2Matches compares a password with what caching_sha2_password keeps, of any number of rounds: a server that is told a password in clear
+// counts as its caching_sha2_password_digest_rounds says. known is false if the form is another one.
+func sha2Matches(hash string, value secret.Value) (same, known bool) {
+	const head = len(sha2Prefix)
+	if len(hash) != head+sha2Salt+sha2Digest || hash[:3] != sha2Prefix[:3] || hash[head-1] != '$' {
+		return false, false
 	}
-	want := sha256crypt(value.Reveal(), rest[:sha2Salt])
-	return subtle.ConstantTimeCompare([]byte(want), []byte(rest[sha2Salt:])) == 1
+	thousands, err := strconv.ParseUint(hash[3:head-1], 16, 16)
+	if err != nil {
+		return false, false
+	}
+	salt, digest := hash[head:head+sha2Salt], hash[head+sha2Salt:]
+	want := sha256crypt(value.Reveal(), salt, 1000*int(thousands))
+	return subtle.ConstantTimeCompare([]byte(want), []byte(digest)) == 1, true
 }
 
 // sha256crypt is the digest of the SHA-256 variant of Unix crypt (https://www.akkadia.org/drepper/SHA-crypt.txt), with a salt of
-// any length and 5000 rounds.
-func sha256crypt(password, salt string) string {
+// any length.
+func sha256crypt(password, salt string, rounds int) string {
 	p, s := []byte(password), []byte(salt)
 	b := sum(p, s, p)
 	a := sha256.New()
@@ -102,7 +110,7 @@ func sha256crypt(password, salt string) string {
 
 	pp := stretch(sum(repeat(p, len(p))...), len(p))
 	ss := stretch(sum(repeat(s, 16+int(digest[0]))...), len(s))
-	for round := range sha2Rounds {
+	for round := range rounds {
 		c := sha256.New()
 		first, last := digest, pp
 		if round&1 != 0 {

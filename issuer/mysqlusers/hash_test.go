@@ -6,6 +6,7 @@ package mysqlusers
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,7 @@ func ServerHash(plugin string, value secret.Value) string {
 		}
 	}
 	salt = append(salt, `'\"`...) // in all of them, and not in some
-	return sha2Prefix + string(salt) + sha256crypt(value.Reveal(), string(salt))
+	return sha2Prefix + string(salt) + sha256crypt(value.Reveal(), string(salt), sha2Rounds)
 }
 
 func HashMatches(plugin, hash string, value secret.Value) bool {
@@ -37,10 +38,10 @@ func HashMatches(plugin, hash string, value secret.Value) bool {
 
 // The first is what OpenSSL makes of SHA-crypt, the second the example of hashcat for a MySQL (mode 7401), the third is PASSWORD().
 func TestHashes(t *testing.T) {
-	require.Equal(t, "5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", sha256crypt("Hello world!", "saltstring"))
+	require.Equal(t, "5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", sha256crypt("Hello world!", "saltstring", 5000))
 	salt, err := hex.DecodeString("F9CC98CE08892924F50A213B6BC571A2C11778C5")
 	require.NoError(t, err)
-	require.True(t, sha2Matches("$A$005$"+string(salt)+"bTy95Y99eAME1dwEkHOA1ndHGBWz.1bxSSRkuTXFGV/", secret.New("hashcat")))
+	require.True(t, HashMatches(sha2, "$A$005$"+string(salt)+"bTy95Y99eAME1dwEkHOA1ndHGBWz.1bxSSRkuTXFGV/", secret.New("hashcat")))
 	require.Equal(t, "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", nativeHash(secret.New("password")))
 	for _, plugin := range []string{native, sha2} {
 		value := secret.Random(32)
@@ -49,6 +50,21 @@ func TestHashes(t *testing.T) {
 		require.False(t, HashMatches(plugin, e.auth, secret.Random(32)))
 		require.Len(t, freedHash(plugin), len(e.auth), "of the same form")
 		require.True(t, entry{plugin, freedHash(plugin)}.unusable())
+	}
+}
+
+// A server may count more rounds for a password that it was told in clear (caching_sha2_password_digest_rounds). The first is an example of
+// the paper of SHA-crypt. A hash that cannot be read is not taken for that of another password.
+func TestRounds(t *testing.T) {
+	require.Equal(t, "3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA", sha256crypt("Hello world!", "saltstringsaltst", 10000))
+	value := secret.Random(32)
+	salt := strings.Repeat("s", sha2Salt)
+	require.True(t, HashMatches(sha2, "$A$00A$"+salt+sha256crypt(value.Reveal(), salt, 10000), value))
+	require.False(t, HashMatches(sha2, "$A$00A$"+salt+sha256crypt(value.Reveal(), salt, 5000), value))
+	for _, hash := range []string{"$A$00A$short", "$B$005$" + salt + strings.Repeat(".", sha2Digest)} {
+		n, known := account{entries: []entry{{sha2, hash}}}.find(value)
+		require.Equal(t, -1, n)
+		require.False(t, known)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 //   - The server is the primary, and the administrator is none of the users.
 //   - The users exist. The administrator may alter them: a superuser, or CREATEROLE, with ADMIN OPTION on both from PostgreSQL 16 on.
 //   - It may end their sessions: a superuser, or a member of both or of pg_signal_backend.
+//   - One of the users is NOLOGIN, unless this package has let it log in.
 //   - Both users have the same attributes and settings (ALTER ROLE ... SET), are members of the same roles, and own or were granted
 //     the same objects, in every database, by themselves or through a role. Which privileges they have on an object is not compared.
 func (i *Issuer) Check(ctx context.Context) error {
@@ -30,6 +31,11 @@ func (i *Issuer) Check(ctx context.Context) error {
 	}
 	denied := len(missing) > 0
 	if len(slots) == 2 {
+		crowd, err := i.crowded(ctx, slots)
+		if err != nil {
+			return failed(ctx, "Check", "", err)
+		}
+		missing = append(missing, crowd...)
 		for n := range slots {
 			lacks, err := i.lacks(ctx, slots[n].user, slots[1-n].user)
 			if err != nil {
@@ -82,10 +88,34 @@ func (i *Issuer) rights(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
+// crowded says that both users can log in, and neither of them by a key that was issued here: there is no place for a new one.
+func (i *Issuer) crowded(ctx context.Context, slots []slot) ([]string, error) {
+	var idle []string
+	for _, s := range slots {
+		if !s.login || s.mark.state == holding {
+			return nil, nil
+		}
+		var open int
+		if err := i.cfg.DB.QueryRowContext(ctx, "SELECT count(*)"+ofUser, s.user).Scan(&open); err != nil {
+			return nil, err
+		}
+		if open == 0 {
+			idle = append(idle, s.user)
+		}
+	}
+	text := fmt.Sprintf("users %q and %q can both log in, and the one that is not in use has to be NOLOGIN", slots[0].user, slots[1].user)
+	if len(idle) == 1 {
+		text += fmt.Sprintf(": %q has no session open: if nobody uses it, ALTER ROLE %s NOLOGIN", idle[0], identifier(idle[0]))
+	} else {
+		text += fmt.Sprintf(": ALTER ROLE %s NOLOGIN, or %s", identifier(slots[1].user), identifier(slots[0].user))
+	}
+	return []string{text}, nil
+}
+
 const attributesQuery = `SELECT (a.rolsuper, a.rolinherit, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls, a.rolconnlimit)
 	= (b.rolsuper, b.rolinherit, b.rolcreaterole, b.rolcreatedb, b.rolreplication, b.rolbypassrls, b.rolconnlimit),
-	NOT EXISTS (SELECT setdatabase, unnest(setconfig) FROM pg_db_role_setting WHERE setrole = a.oid
-		EXCEPT SELECT setdatabase, unnest(setconfig) FROM pg_db_role_setting WHERE setrole = b.oid)
+	coalesce((SELECT string_agg(DISTINCT split_part(line, '=', 1), ', ') FROM (SELECT setdatabase, unnest(setconfig) FROM pg_db_role_setting WHERE setrole = a.oid
+		EXCEPT SELECT setdatabase, unnest(setconfig) FROM pg_db_role_setting WHERE setrole = b.oid) s (db, line)), '')
 	FROM pg_roles a, pg_roles b WHERE a.rolname = $1 AND b.rolname = $2`
 
 const rolesQuery = `SELECT coalesce(string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname), '') FROM pg_roles r
@@ -101,15 +131,16 @@ const objectsQuery = `SELECT count(DISTINCT (d.dbid, d.classid, d.objid, d.objsu
 // lacks names what user has and other has not.
 func (i *Issuer) lacks(ctx context.Context, user, other string) ([]string, error) {
 	var missing []string
-	var attributes, settings bool
+	var attributes bool
+	var settings string
 	if err := i.cfg.DB.QueryRowContext(ctx, attributesQuery, user, other).Scan(&attributes, &settings); err != nil {
 		return nil, err
 	}
 	if !attributes && user == i.cfg.Users[0] { // once is enough
 		missing = append(missing, fmt.Sprintf("users %q and %q differ in an attribute (SUPERUSER, INHERIT, CREATEROLE, CREATEDB, REPLICATION, BYPASSRLS or CONNECTION LIMIT)", user, other))
 	}
-	if !settings {
-		missing = append(missing, fmt.Sprintf("user %q lacks a setting of %q (ALTER ROLE ... SET)", other, user))
+	if settings != "" {
+		missing = append(missing, fmt.Sprintf("user %q lacks a setting of %q, or has another value (ALTER ROLE ... SET): %s", other, user, settings))
 	}
 	var roles string
 	if err := i.cfg.DB.QueryRowContext(ctx, rolesQuery, user, other).Scan(&roles); err != nil {

@@ -19,8 +19,7 @@ func TestCheck(t *testing.T) {
 	group := unique("group")
 	table := unique("orders")
 	w.do(t, "CREATE ROLE "+group+" NOLOGIN", "CREATE TABLE "+table+" (id int)", "GRANT SELECT ON "+table+" TO "+group)
-	var admin string
-	require.NoError(t, w.admin.QueryRow("SELECT current_user").Scan(&admin))
+	admin := w.adminName(t)
 
 	i, a, b := w.pair(t)
 	w.do(t, "GRANT "+group+" TO "+quoted(a)+", "+quoted(b))
@@ -41,7 +40,7 @@ func TestCheck(t *testing.T) {
 		{`user "` + b + `" has no rights on 1 object that "` + a + `" owns or was granted, for example table ` + table, "GRANT INSERT ON " + table + " TO " + a + "; REVOKE " + group + " FROM " + b, "REVOKE INSERT ON " + table + " FROM " + a + "; GRANT " + group + " TO " + b, false},
 		{`user "` + a + `" has no rights on 1 object`, "CREATE SCHEMA owned AUTHORIZATION " + b, "DROP SCHEMA owned", false},
 		{"differ in an attribute", "ALTER ROLE " + b + " CREATEDB", "ALTER ROLE " + b + " NOCREATEDB", false},
-		{`user "` + a + `" lacks a setting of "` + b + `"`, "ALTER ROLE " + b + " SET search_path = app", "ALTER ROLE " + b + " RESET ALL", false},
+		{`user "` + a + `" lacks a setting of "` + b + `", or has another value (ALTER ROLE ... SET): search_path, statement_timeout`, "ALTER ROLE " + b + " SET search_path = app; ALTER ROLE " + b + " SET statement_timeout = 1000", "ALTER ROLE " + b + " RESET ALL", false},
 		{`user "` + a + `" is a superuser`, "ALTER ROLE " + a + " SUPERUSER", "ALTER ROLE " + a + " NOSUPERUSER", true},
 		{`lacks CREATEROLE`, "ALTER ROLE " + admin + " NOCREATEROLE", "ALTER ROLE " + admin + " CREATEROLE", true},
 		{
@@ -74,4 +73,21 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, i.Check(t.Context()))
 	w.do(t, "GRANT INSERT ON "+table+" TO "+quoted(b))
 	require.NoError(t, i.Check(t.Context()), "privileges on an object are not compared")
+}
+
+// Two users that can both log in are a natural first attempt, in which no key can ever be issued.
+func TestCheckBothLogIn(t *testing.T) {
+	w := start(t)
+	i, a, b := w.pair(t)
+	w.byHand(t, a, "one")
+	second := w.byHand(t, b, "two")
+	require.EqualError(t, i.Check(t.Context()), `pgusers: Check: users "`+a+`" and "`+b+`" can both log in, and the one that is not in use has to be NOLOGIN: ALTER ROLE "`+b+`" NOLOGIN, or "`+a+`"`)
+	w.login(t, second, "orders")
+	require.ErrorContains(t, i.Check(t.Context()), `: "`+a+`" has no session open: if nobody uses it, ALTER ROLE "`+a+`" NOLOGIN`)
+	w.do(t, "ALTER ROLE "+quoted(a)+" NOLOGIN")
+	require.NoError(t, i.Check(t.Context()))
+	first := mustIssue(t, i, second)
+	require.NoError(t, i.Check(t.Context()), "both can, in the middle of a rotation")
+	w.accepts(t, first)
+	w.accepts(t, second)
 }

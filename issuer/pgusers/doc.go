@@ -10,7 +10,10 @@
 // orders_b, and orders_a may log in no more until its turn comes. The user's name is the key's ID, so IDs come back, and what is
 // left of an old key must never touch the new one in the same place: the end of each user's comment (COMMENT ON ROLE) tells the
 // name of the key that it holds, "[handover: key orders-db-v4-k7q2m9]". Leave that to this package; but
-// whoever has to set a password by hand takes it away as well (COMMENT ON ROLE orders_a IS NULL), as that is another key.
+// whoever has to set a password by hand takes it away as well (COMMENT ON ROLE orders_a IS NULL), as that is another key, and ends the
+// sessions of the old one if it is compromised. Before a user is switched off for a key whose value is known, that value is tried by a login
+// at the server of Config.DB, so that a password set by hand stays, with the comment forgotten too. That takes a pg_hba.conf that asks for
+// scram-sha-256 or md5 there, and a Config.DB of pgx that nothing is wrapped around; without them the comment alone decides.
 //
 // # Preparing
 //

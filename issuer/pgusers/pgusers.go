@@ -152,12 +152,17 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 				rotation.ErrNoSlot, rotation.ErrNotIssued)
 		}
 		alter := "ALTER ROLE " + identifier(user) + " WITH LOGIN PASSWORD " + literal(verifier) + " VALID UNTIL " + literal(until)
-		return s.write(ctx, tx, alter, mark{holding, req.Name})
+		if err := s.write(ctx, tx, alter, mark{holding, req.Name}); err != nil || !i.alone() {
+			return err
+		}
+		// A session outlives the password that it was opened with. If the answer to COMMIT is lost nobody comes here again.
+		_, err := tx.ExecContext(ctx, endSessions, user)
+		return err
 	})
 	if err != nil {
 		return rotation.Key{}, err
 	}
-	if i.alone() { // a session outlives the password that it was opened with, and that one is dead now
+	if i.alone() { // those that were opened until COMMIT
 		if err := i.terminate(ctx, user); err != nil {
 			return rotation.Key{}, err
 		}
@@ -185,18 +190,25 @@ func (i *Issuer) issuable(user string, req rotation.IssueRequest) error {
 // that it was opened with. If the user holds another key by now nothing is done, and nil is returned: key has died with that. A login that
 // was let in before, and takes the server more than a tenth of a second to show, is not seen.
 //
-// A user that was never given a key by this package holds whatever key is asked for; so does a key without an ID, where only one
-// such user can log in.
+// Where the value of key is known it is tried, by a login to the server of Config.DB, and a password that somebody has set by hand since
+// stays; so do sessions then, as nobody can tell which of them are older. Where it is not, or no login tells, the user's comment
+// does. A user that was never given a key by this package holds whatever key without a name is asked for; of one that was nobody can
+// tell then, which is an error.
 func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
-	user, err := i.userOf(ctx, "Revoke", key)
+	d, err := i.door(ctx, "Revoke")
 	if err != nil {
+		return err
+	}
+	user, err := i.userOf(ctx, d, "Revoke", key)
+	if err != nil || user == "" {
 		return err
 	}
 	gone := true
 	err = i.change(ctx, "Revoke", user, func(tx *sql.Tx, s slot) error {
-		gone = s.free() || s.holds(key)
-		if !s.holds(key) {
-			return nil
+		held, err := i.holds(ctx, d, "Revoke", s, key)
+		gone = s.free() || held
+		if err != nil || !held {
+			return err
 		}
 		return s.write(ctx, tx, "ALTER ROLE "+identifier(user)+" WITH NOLOGIN PASSWORD NULL", mark{freed, ""})
 	})
@@ -216,7 +228,7 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 //
 // It fails with rotation.ErrNotFound if the user holds another key, and with errors.ErrUnsupported where there is one user alone.
 func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
-	user, err := i.switched(ctx, "Disable", key)
+	user, d, err := i.switched(ctx, "Disable", key)
 	if err != nil {
 		return err
 	}
@@ -224,14 +236,17 @@ func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
 	if err != nil {
 		return failed(ctx, "Disable", user, err)
 	}
-	if !s.holds(key) {
+	held, err := i.holds(ctx, d, "Disable", s, key)
+	switch {
+	case err != nil:
+		return err
+	case !held:
 		return notHeld("Disable", user)
-	}
-	if s.login {
+	case s.login:
 		if err := i.unused(ctx, user); err != nil {
 			return err
 		}
-		if err := i.login(ctx, "Disable", user, key, false); err != nil {
+		if err := i.login(ctx, d, "Disable", user, key, false); err != nil {
 			return err
 		}
 	}
@@ -244,7 +259,7 @@ func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
 	}
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	return errors.Join(failed(ctx, "Disable", user, err), i.login(undo, "Disable", user, key, true))
+	return errors.Join(failed(ctx, "Disable", user, err), i.login(undo, d, "Disable", user, key, true))
 }
 
 // undoTime is how long a Disable that came to nothing may take to let the user log in again.
@@ -257,28 +272,40 @@ func notHeld(what, user string) error {
 // Enable lets the user of key log in again, with the password that it has. It fails with rotation.ErrNotFound if that was taken
 // away, and with errors.ErrUnsupported where there is one user alone.
 func (i *Issuer) Enable(ctx context.Context, key rotation.Key) error {
-	user, err := i.switched(ctx, "Enable", key)
+	user, d, err := i.switched(ctx, "Enable", key)
 	if err != nil {
 		return err
 	}
-	return i.login(ctx, "Enable", user, key, true)
+	return i.login(ctx, d, "Enable", user, key, true)
 }
 
 // switched is the user that is switched off or on.
-func (i *Issuer) switched(ctx context.Context, what string, key rotation.Key) (string, error) {
+func (i *Issuer) switched(ctx context.Context, what string, key rotation.Key) (string, *door, error) {
 	if i.alone() {
-		return "", problem("pgusers: "+what+": the only user cannot be switched off for one password", errors.ErrUnsupported)
+		return "", nil, problem("pgusers: "+what+": the only user cannot be switched off for one password", errors.ErrUnsupported)
 	}
-	return i.userOf(ctx, what, key)
+	d, err := i.door(ctx, what)
+	if err != nil {
+		return "", nil, err
+	}
+	user, err := i.userOf(ctx, d, what, key)
+	if err == nil && user == "" {
+		err = problem("pgusers: "+what+": no user holds this key any more", rotation.ErrNotFound)
+	}
+	return user, d, err
 }
 
-func (i *Issuer) login(ctx context.Context, what, user string, key rotation.Key, may bool) error {
+func (i *Issuer) login(ctx context.Context, d *door, what, user string, key rotation.Key, may bool) error {
 	option := " WITH NOLOGIN"
 	if may {
 		option = " WITH LOGIN"
 	}
 	return i.change(ctx, what, user, func(tx *sql.Tx, s slot) error {
-		if !s.holds(key) {
+		held, err := i.holds(ctx, d, what, s, key)
+		if err != nil {
+			return err
+		}
+		if !held {
 			return notHeld(what, user)
 		}
 		return s.write(ctx, tx, "ALTER ROLE "+identifier(user)+option, mark{holding, key.Name})
@@ -335,8 +362,8 @@ func keyOf(user, name string, value secret.Value) rotation.Key {
 	return rotation.Key{ID: user, Name: name, Secret: value, Attributes: map[string]string{"user": user}}
 }
 
-// userOf is the user that a key belongs to.
-func (i *Issuer) userOf(ctx context.Context, what string, key rotation.Key) (string, error) {
+// userOf is the user that a key belongs to; none if no user holds a key that does not say so.
+func (i *Issuer) userOf(ctx context.Context, d *door, what string, key rotation.Key) (string, error) {
 	user := UserOf(key)
 	switch {
 	case slices.Contains(i.cfg.Users, user):
@@ -348,14 +375,20 @@ func (i *Issuer) userOf(ctx context.Context, what string, key rotation.Key) (str
 	if err != nil {
 		return "", err
 	}
-	var strange []string
+	var untold error
 	for _, s := range slots {
-		if !s.free() && s.mark.name == "" {
-			strange = append(strange, s.user)
+		held, err := i.holds(ctx, d, what, s, key)
+		switch {
+		case err != nil:
+			untold = err
+		case held && user != "":
+			return "", problem("pgusers: " + what + ": the key has no ID, and it cannot be told which user it belongs to: give it the user's name as ID")
+		case held:
+			user = s.user
 		}
 	}
-	if len(strange) != 1 {
-		return "", problem("pgusers: " + what + ": the key has no ID, and it cannot be told which user it belongs to: give it the user's name as ID")
+	if user == "" {
+		return "", untold
 	}
-	return strange[0], nil
+	return user, nil
 }

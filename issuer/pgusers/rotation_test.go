@@ -222,6 +222,37 @@ func TestServerDiesInIssue(t *testing.T) {
 	}
 }
 
+// With one user alone the sessions of the old password end also where the answer to COMMIT is lost: what was issued is adopted then, and
+// not issued again.
+func TestLostAnswerOfOneUserEndsSessions(t *testing.T) {
+	w := start(t)
+	user := unique("alone")
+	require.NoError(t, w.create(t.Context(), user))
+	old := mustIssue(t, w.issuer(t, user), rotation.Key{})
+	session := w.login(t, old, "orders")
+
+	p := newProxy(t, w.Addr)
+	name, password := w.adminName(t), rand.Text()
+	w.do(t, "ALTER ROLE "+name+" PASSWORD '"+password+"'")
+	far := *w.PostgresServer
+	far.Addr = p.addr
+	i, err := pgusers.New(pgusers.Config{DB: open(t, far.DSN(name, password, "postgres")), Server: w.Addr, Users: []string{user}})
+	require.NoError(t, err)
+	p.commit = func(forward func()) {
+		forward()
+		close(p.over)
+	}
+	p.arm()
+	chosen, err := i.Choose(t.Context(), rotation.IssueRequest{Current: old})
+	require.NoError(t, err)
+	_, err = i.Issue(t.Context(), rotation.IssueRequest{Name: "lost", Chosen: chosen})
+	require.Error(t, err)
+	require.NotErrorIs(t, err, rotation.ErrNotIssued)
+	<-p.over
+	require.Eventually(t, func() bool { return w.verifier().Verify(t.Context(), chosen) == nil }, 20*time.Second, 20*time.Millisecond)
+	require.Error(t, session.PingContext(t.Context()))
+}
+
 // proxy stands between an administrator and the server. It has what happens to the next COMMIT decided.
 type proxy struct {
 	addr   string

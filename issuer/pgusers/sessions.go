@@ -5,6 +5,7 @@ package pgusers
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -20,12 +21,14 @@ const (
 
 const ofUser = ` FROM pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid()`
 
+const endSessions = `SELECT count(pg_terminate_backend(pid))` + ofUser
+
 // terminate ends the sessions of a user and sees them gone, for a while: one that was let in just before is not shown yet.
 func (i *Issuer) terminate(ctx context.Context, user string) error {
 	last := time.Now() // when one can have been let in, or was seen
 	for {
 		var open int
-		err := i.cfg.DB.QueryRowContext(ctx, `SELECT count(pg_terminate_backend(pid))`+ofUser, user).Scan(&open)
+		err := i.cfg.DB.QueryRowContext(ctx, endSessions, user).Scan(&open)
 		if err != nil {
 			return failed(ctx, "the sessions of a user that lost its password were not ended", user, err)
 		}
@@ -41,22 +44,26 @@ func (i *Issuer) terminate(ctx context.Context, user string) error {
 	}
 }
 
+// The address is told to members of the user and of pg_read_all_stats, and a Unix socket has none.
+const oneSession = `SELECT count(*) OVER (), pid, coalesce(application_name, ''), coalesce(' from ' || host(client_addr), '')` + ofUser +
+	` AND application_name IS DISTINCT FROM $2 ORDER BY pid LIMIT 1`
+
 // unused fails while a session of the user is open, and tells whose it is.
 func (i *Issuer) unused(ctx context.Context, user string) error {
 	closing := time.Now().Add(goodbye)
 	for {
-		var open int
-		var one string
-		err := i.cfg.DB.QueryRowContext(ctx, `SELECT count(*), coalesce(min(application_name), '')`+ofUser, user).Scan(&open, &one)
+		var open, pid int
+		var application, host string
+		err := i.cfg.DB.QueryRowContext(ctx, oneSession, user, doorName).Scan(&open, &pid, &application, &host)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
 		if err != nil {
 			return failed(ctx, "Disable", user, err)
 		}
-		if open == 0 {
-			return nil
-		}
 		if time.Now().After(closing) {
-			return problem(fmt.Sprintf("pgusers: Disable: user %q has %s open, one of application_name %q: have that consumer close them",
-				user, plural(open, "session"), one))
+			return problem(fmt.Sprintf("pgusers: Disable: user %q has %s open, for one pid %d of application_name %q%s: have that consumer close them; usually it is a pool without SetConnMaxLifetime",
+				user, plural(open, "session"), pid, application, host))
 		}
 		if err := pause(ctx, sessionLook); err != nil {
 			return failed(ctx, "Disable", user, err)

@@ -16,11 +16,12 @@ import (
 
 // slot is a user as the server has it.
 type slot struct {
-	user  string
-	login bool
-	ends  time.Time // VALID UNTIL; zero: never
-	note  string    // its comment, without the mark
-	mark  mark
+	user    string
+	login   bool
+	ends    time.Time // VALID UNTIL; zero: never
+	expired bool      // by the server's clock
+	note    string    // its comment, without the mark
+	mark    mark
 }
 
 // mark is the end of a user's comment: what this package has put there. Comments are part of the transaction that changes the
@@ -59,18 +60,6 @@ func (m mark) comment(note string) string {
 // free reports whether a key can be issued into the slot: nobody can log in, and nobody will by Enable.
 func (s slot) free() bool { return !s.login && s.mark.state != holding }
 
-// holds reports whether it is key that lives in the slot, or is switched off there. What was not issued here has no name. A key with a
-// name is gone from a slot that was freed: a password that somebody has put there by hand since is another one.
-func (s slot) holds(key rotation.Key) bool {
-	switch {
-	case s.mark.state == holding:
-		return s.mark.name == key.Name
-	case s.mark.state == freed && key.Name != "":
-		return false
-	}
-	return s.login
-}
-
 // holder names what lives in the slot.
 func (s slot) holder() string {
 	if s.mark.state == holding && s.mark.name != "" {
@@ -88,7 +77,7 @@ func (s slot) write(ctx context.Context, tx *sql.Tx, alter string, m mark) error
 	return err
 }
 
-const slotQuery = `SELECT rolcanlogin, CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil END,
+const slotQuery = `SELECT rolcanlogin, CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil END, coalesce(rolvaliduntil < now(), false),
 	coalesce(shobj_description(oid, 'pg_authid'), '') FROM pg_roles WHERE rolname = $1`
 
 // querier is a *sql.DB or a *sql.Tx.
@@ -101,7 +90,7 @@ func look(ctx context.Context, q querier, user string) (slot, error) {
 	s := slot{user: user}
 	var ends sql.NullTime
 	var comment string
-	if err := q.QueryRowContext(ctx, slotQuery, user).Scan(&s.login, &ends, &comment); err != nil {
+	if err := q.QueryRowContext(ctx, slotQuery, user).Scan(&s.login, &ends, &s.expired, &comment); err != nil {
 		return s, err
 	}
 	s.ends = ends.Time

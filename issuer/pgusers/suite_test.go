@@ -71,6 +71,12 @@ func (w *world) do(t testing.TB, statements ...string) {
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
+func (w *world) adminName(t testing.TB) (name string) {
+	t.Helper()
+	require.NoError(t, w.admin.QueryRow("SELECT current_user").Scan(&name))
+	return name
+}
+
 // create makes users that are not in use yet. On a server of PostgreSQL 16 or later the administrator gets ADMIN OPTION on them.
 func (w *world) create(ctx context.Context, users ...string) error {
 	var admin string

@@ -133,11 +133,11 @@ func (n node) set(ctx context.Context, name, rule string) error {
 }
 
 // remove takes the password away whose hash begins with find, and saves that also if it was gone: who took it away may not have
-// come so far. there is false where the user does not exist.
-func (n node) remove(ctx context.Context, name, find string) (there bool, err error) {
+// come so far. there is false where the user does not exist, and had is true where it had the password until now.
+func (n node) remove(ctx context.Context, name, find string) (there, had bool, err error) {
 	u, err := n.user(ctx, name)
 	if err != nil || !u.there {
-		return false, err
+		return false, false, err
 	}
 	var found []string
 	for _, hash := range u.hashes {
@@ -147,11 +147,11 @@ func (n node) remove(ctx context.Context, name, find string) (there bool, err er
 	}
 	switch len(found) {
 	case 0:
-		return true, n.save(ctx)
+		return true, false, n.save(ctx)
 	case 1:
-		return true, n.set(ctx, name, "!"+found[0]) // to take away what is not there would be an error
+		return true, true, n.set(ctx, name, "!"+found[0]) // to take away what is not there would be an error
 	default:
-		return true, n.fail("has two passwords with the id " + find + ": take one away by hand")
+		return true, true, n.fail("has two passwords with the id " + find + ": take one away by hand")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -45,6 +46,7 @@ type Issuer struct {
 	user          string
 	nodes         []node
 	allowVolatile bool
+	closed        *sync.Map // node and id: of which password the connections were closed there, after it was gone
 }
 
 var (
@@ -67,7 +69,7 @@ func New(c Config) (*Issuer, error) {
 	if len(c.Nodes) == 0 {
 		mistake("Nodes is required: a client of every server that accepts the user")
 	}
-	i := &Issuer{user: c.User, allowVolatile: c.AllowVolatile}
+	i := &Issuer{user: c.User, allowVolatile: c.AllowVolatile, closed: &sync.Map{}}
 	for n, client := range c.Nodes {
 		if client == nil {
 			mistake("Nodes[%d] is nil", n)
@@ -165,7 +167,7 @@ func (i *Issuer) takeBack(ctx context.Context, hash string, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
 	defer cancel()
 	left := i.each(ctx, func(ctx context.Context, n node) error {
-		_, err := n.remove(ctx, i.user, hash)
+		_, _, err := n.remove(ctx, i.user, hash)
 		return err
 	})
 	if left != nil {
@@ -179,7 +181,7 @@ func (i *Issuer) takeBack(ctx context.Context, hash string, err error) error {
 }
 
 // Revoke takes the password away from the user on every node, saves that, and closes every connection of the user: which
-// password one came with cannot be known. All nodes are told, whatever one of them says; the error names those that failed. A
+// password one came with cannot be known. Where the password is gone already, that is done once, and not by every repetition. All nodes are told, whatever one of them says; the error names those that failed. A
 // password, or a user, that is not there any more is nil. Where key.Secret is zero, key.ID says which password it is.
 func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 	if of := key.Attributes[userAttr]; of != "" && of != i.user {
@@ -193,11 +195,19 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 		}
 	}
 	return i.each(ctx, func(ctx context.Context, n node) error {
-		there, err := n.remove(ctx, i.user, find)
+		there, found, err := n.remove(ctx, i.user, find)
 		if err != nil || !there {
 			return err
 		}
-		return n.run(ctx, nil, "CLIENT", "KILL", "USER", i.user)
+		place := n.addr + " " + find[:idLength]
+		if _, done := i.closed.Load(place); done && !found {
+			return nil // another node is what is waited for: live consumers are not cut off for it again and again
+		}
+		if err := n.run(ctx, nil, "CLIENT", "KILL", "USER", i.user); err != nil {
+			return err
+		}
+		i.closed.Store(place, true)
+		return nil
 	})
 }
 

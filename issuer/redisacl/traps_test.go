@@ -215,7 +215,14 @@ func TestRevokeEndsLiveConnections(t *testing.T) {
 
 	pool := p.client(t, app, next.Secret.Reveal())
 	require.NoError(t, pool.Set(ctx, "app:x", 1, 0).Err())
+	session = p.client(t, app, next.Secret.Reveal()).Conn()
+	defer session.Close()
+	require.NoError(t, session.Get(ctx, "app:x").Err())
 	require.NoError(t, i.Revoke(ctx, old))
+	require.NoError(t, session.Get(ctx, "app:x").Err(), "a repetition cuts nobody off")
+	p.do(t, "ACL SETUSER app >"+old.Secret.Reveal())
+	require.NoError(t, i.Revoke(ctx, old))
+	require.Error(t, session.Get(ctx, "app:x").Err(), "somebody may have come with the password that was back")
 	require.NoError(t, pool.Get(ctx, "app:x").Err(), "a pool with the new password connects again")
 }
 
