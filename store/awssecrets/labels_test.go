@@ -128,6 +128,58 @@ func TestCompromisedUnderPrevious(t *testing.T) {
 	assert.Empty(t, id)
 }
 
+// The same where a pending key was replaced by another one.
+func TestReplacedPendingOfADeadProcess(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
+	k1 := key(1, "value-one")
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, key(2, "value-two"))))
+	fake.Hook(diesAt("AWSPENDING"))
+	require.Error(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, key(3, "value-three"))))
+	fake.Hook(nil)
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
+	_, id := fake.Read(name, "AWSPENDING")
+	assert.Empty(t, id)
+}
+
+// A process that dies before it takes AWSPENDING away leaves it on the current version. That one does not become current again: a move
+// that was held up would compare well.
+func TestCurrentIsNeverAnOldVersion(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	before := []rotation.StoredKey{as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)}
+	after := []rotation.StoredKey{as(rotation.RoleCurrent, k2), as(rotation.RolePrevious, k1)}
+	require.NoError(t, put(t, s, name, before...))
+	fake.Hook(diesAt("AWSPENDING"))
+	require.Error(t, put(t, s, name, after...))
+	fake.Hook(nil)
+	_, first := fake.Read(name, "AWSCURRENT")
+	_, pending := fake.Read(name, "AWSPENDING")
+	require.Equal(t, first, pending)
+	require.NoError(t, put(t, s, name, before...))
+	require.NoError(t, put(t, s, name, after...))
+	text, second := fake.Read(name, "AWSCURRENT")
+	assert.Equal(t, "value-two", text)
+	assert.NotEqual(t, first, second)
+}
+
+// What was interrupted and is saved again goes on where it was: AWSCURRENT moves once.
+func TestSaveAfterADeathMovesOnce(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
+	k1, k2 := key(1, "value-one"), key(2, "value-two")
+	after := []rotation.StoredKey{as(rotation.RoleCurrent, k2), as(rotation.RolePrevious, k1)}
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
+	_, before := fake.Read(name, "AWSCURRENT")
+	fake.Hook(diesAt("AWSCURRENT"))
+	require.Error(t, put(t, s, name, after...))
+	fake.Hook(nil)
+	require.NoError(t, put(t, s, name, after...))
+	_, previous := fake.Read(name, "AWSPREVIOUS")
+	assert.Equal(t, before, previous)
+}
+
 // diesAt has the process die right before it moves a label.
 func diesAt(label string) func(string, map[string]any) *fakesm.Failure {
 	dead := false

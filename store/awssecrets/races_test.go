@@ -143,6 +143,23 @@ func TestConflictWritesNothing(t *testing.T) {
 	}
 }
 
+// The same where an earlier Save was not seen to end, and what readers find is put once more.
+func TestConflictBehindAnInterruptedSave(t *testing.T) {
+	fake, between, s, other := two(t)
+	dying := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = once(fake) })
+	k1, k2, k3 := key(1, "value-one"), key(2, "value-two"), key(3, "value-three")
+	require.NoError(t, put(t, other, name, as(rotation.RoleCurrent, k2), as(rotation.RolePrevious, k1), as(rotation.RolePending, k3)))
+	fake.Hook(diesAt("AWSCURRENT"))
+	require.Error(t, put(t, dying, name, as(rotation.RoleCurrent, k3), as(rotation.RolePrevious, k2)))
+	fake.Hook(nil)
+	between.on, between.act = moving("handover"), func() { fake.Label(name, "handover", "") }
+	require.ErrorIs(t, put(t, s, name, as(rotation.RoleCurrent, k2)), rotation.ErrConflict)
+	for label, want := range map[string]string{"AWSCURRENT": "value-two", "AWSPREVIOUS": "value-one", "AWSPENDING": "value-three"} {
+		text, _ := fake.Read(name, label)
+		assert.Equal(t, want, text, label)
+	}
+}
+
 // A value that a person puts into a secret without one, while the first Save is at it, stays.
 func TestValuePutMeanwhile(t *testing.T) {
 	for _, op := range []string{"PutSecretValue", "UpdateSecretVersionStage"} {
