@@ -118,7 +118,18 @@ func (s *Store) Load(ctx context.Context, name string) (rotation.Versions, error
 	if err != nil {
 		return rotation.Versions{}, err
 	}
-	return st.versions()
+	v, err := st.versions()
+	if err != nil || v.Stamp == "" || !st.shows(st.doc.Key(rotation.RoleCurrent)) {
+		return v, err
+	}
+	followed, err := st.followed(ctx)
+	if err != nil {
+		return rotation.Versions{}, err
+	}
+	if !followed {
+		v.Stamp = "" // the engine writes again what has no stamp
+	}
+	return v, nil
 }
 
 // Save writes v: the document first, by a compare-and-swap of the label "handover", and then what readers find. AWSCURRENT moves only

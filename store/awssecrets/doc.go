@@ -17,15 +17,22 @@
 // # Where the rest is
 //
 // All keys with their roles are in one more version of the same secret, under the label "handover": the document. It is written first,
-// and its label moves by compare-and-swap (UpdateSecretVersionStage with RemoveFromVersionId), which decides between writers. What
-// readers find follows. Whichever call is the last one that gets through, [Store.Load] finds every key in the document, and reports the
-// roles as readers see them, so that the engine does the rest again. A value that somebody puts by hand is reported as the current key.
+// and its label moves by compare-and-swap (UpdateSecretVersionStage with RemoveFromVersionId), which decides between writers: a Save that
+// loses there has changed nothing that readers find. What readers find follows. Whichever call is the last one that gets through,
+// [Store.Load] finds every key in the document, and reports the roles as readers see them, so that the engine does the rest again. It
+// does so too where AWSPREVIOUS or AWSPENDING stand on another key than the document says: such a state has no Stamp. A value that
+// somebody puts by hand is reported as the current key.
+//
+// A call can be held up, and come through when another process has written since. Every move of a label names the version that it is
+// taken from, and AWSCURRENT never comes back to a version that it stood on: a rollback puts the old key once more. Where a Save was not
+// seen to end, the next one with another current key puts what readers find as a version of its own first, so that the move that may still
+// be under way finds nothing to compare with.
 //
 // Every version is put under a label, because a version without one may be deleted by AWS, and without VersionStages PutSecretValue
 // would move AWSCURRENT: "handover-draft" is on the one that was written last, "handover-next" on the last that was made for
-// AWSPENDING. What is under AWSPENDING and not from here is left there, until a key is issued. The first version of a secret gets AWSCURRENT whatever is asked for: a secret that this package creates begins
-// with a value that says that there is no key. The version of a key has a ClientRequestToken that follows from the key's serial, so that
-// a call which is repeated is the same version.
+// AWSPENDING. What is under AWSPENDING and not from here is left there, until a key is issued. The first version of a secret gets
+// AWSCURRENT whatever is asked for: a secret that this package creates begins with a value that says that there is no key. The SDK gives
+// each version a ClientRequestToken, which it keeps while it retries; only a version that RotateSecret has begun has that one's token.
 //
 // # What AWS does not do
 //

@@ -90,6 +90,24 @@ func (st *state) labelled(ctx context.Context, label string) (string, error) {
 	return text, err
 }
 
+// peek reads a version; empty is true where it has no value yet. What cannot be a key is nobody's: bytes, and what is no object.
+func (st *state) peek(ctx context.Context, version string) (has payload, empty bool, err error) {
+	if version == "" {
+		return payload{}, false, nil
+	}
+	text, err := st.store.value(ctx, st.id, version)
+	switch {
+	case errors.Is(err, rotation.ErrNotFound):
+		return payload{}, true, nil
+	case errors.Is(err, errBinary):
+		return payload{}, false, nil
+	case err != nil:
+		return payload{}, false, err
+	}
+	has, _ = st.store.parse(text)
+	return has, false, nil
+}
+
 func labelsOf(out *secretsmanager.DescribeSecretOutput) map[string]string {
 	labels := map[string]string{}
 	for version, stages := range out.VersionIdsToStages {
@@ -108,6 +126,8 @@ func (s *Store) describe(ctx context.Context, id string) (*secretsmanager.Descri
 	return out, nil
 }
 
+var errBinary = errors.New("binary")
+
 // value reads one version.
 func (s *Store) value(ctx context.Context, id, version string) (string, error) {
 	out, err := s.cfg.Client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionId: &version})
@@ -115,7 +135,7 @@ func (s *Store) value(ctx context.Context, id, version string) (string, error) {
 		return "", fail(ctx, "GetSecretValue", id, err)
 	}
 	if out.SecretString == nil {
-		return "", problem("awssecrets: secret " + strconv.Quote(id) + " holds SecretBinary, which this package does not write: put it as SecretString")
+		return "", problem("awssecrets: secret "+strconv.Quote(id)+" holds SecretBinary, which this package does not write: put it as SecretString", errBinary)
 	}
 	return aws.ToString(out.SecretString), nil
 }
@@ -166,6 +186,32 @@ func (st *state) versions() (rotation.Versions, error) {
 	}
 	v.Keys = append(v.Keys, rotation.StoredKey{Key: stranger, Role: rotation.RoleCurrent})
 	return v, nil
+}
+
+// shows reports whether readers find key; the zero key: that there is none.
+func (st *state) shows(key rotation.Key) bool {
+	return st.store.holds(st.current, key) || key.IsZero() && st.current.empty()
+}
+
+// followed reports whether the labels beside AWSCURRENT stand where the document has their keys. What others put under AWSPENDING may
+// stay while there is no pending key.
+func (st *state) followed(ctx context.Context) (bool, error) {
+	for label, key := range map[string]rotation.Key{
+		labelPrevious: st.doc.Key(rotation.RolePrevious), labelPending: st.doc.Key(rotation.RolePending),
+	} {
+		version := st.labels[label]
+		if key.IsZero() {
+			if version != "" && (label == labelPrevious || version == st.labels[labelOurs]) {
+				return false, nil
+			}
+			continue
+		}
+		has, _, err := st.peek(ctx, version)
+		if err != nil || !st.store.holds(has, key) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // displaced is the role of a key that the document calls current and readers do not find: one that is newer than what they find was

@@ -21,21 +21,15 @@ type writer struct {
 	ctx   context.Context //nolint:containedctx // of one call
 }
 
-// write goes from one state to the next. The move of the document's label decides: before it nothing that is served has changed, and
-// after it the rest can be done again by whoever loads the secret.
+// write goes from one state to the next. The move of the document's label decides: before it readers find what they found, and after
+// it the rest can be done again by whoever loads the secret.
 func (w *writer) write(v rotation.Versions, doc string) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
 	before := maps.Clone(w.labels)
-	if err := w.pending(v); err != nil {
+	if err := w.fence(v.Key(rotation.RoleCurrent)); err != nil {
 		return err
-	}
-	previous := v.Key(rotation.RolePrevious)
-	if previous.IsZero() {
-		if err := w.drop(labelPrevious); err != nil {
-			return err
-		}
 	}
 	if err := w.commit(doc); err != nil {
 		return err
@@ -43,13 +37,11 @@ func (w *writer) write(v rotation.Versions, doc string) error {
 	if err := w.serve(v.Key(rotation.RoleCurrent)); err != nil {
 		return err
 	}
-	if err := w.previous(previous); err != nil {
+	if err := w.previous(v.Key(rotation.RolePrevious)); err != nil {
 		return err
 	}
-	if w.labels[labelPending] == w.labels[labelCurrent] {
-		if err := w.drop(labelPending); err != nil {
-			return err
-		}
+	if err := w.pending(v.Key(rotation.RolePending)); err != nil {
+		return err
 	}
 	return w.settle(before)
 }
@@ -60,12 +52,16 @@ func (w *writer) begin() error {
 	if w.labels[labelCurrent] != "" {
 		return nil
 	}
+	w.current = payload{text: nobody}
 	if w.there { // made without a value, by a template for one
-		_, err := w.put(nobody, w.token("nobody"), labelCurrent)
-		return err
+		version, err := w.put(nobody, "", labelDraft)
+		if err != nil {
+			return err
+		}
+		return w.move(labelCurrent, version) // is there, unless somebody has put a value meanwhile
 	}
 	in := &secretsmanager.CreateSecretInput{
-		Name: &w.id, SecretString: aws.String(nobody), ClientRequestToken: aws.String(w.token("nobody")),
+		Name: &w.id, SecretString: aws.String(nobody),
 		Description: aws.String("Rotated by handover: see the version with the label " + labelDocument),
 	}
 	if w.store.cfg.KMSKey != "" {
@@ -78,62 +74,26 @@ func (w *writer) begin() error {
 	case err != nil:
 		return fail(w.ctx, "CreateSecret", w.id, err)
 	}
-	w.labels[labelCurrent], w.current = aws.ToString(out.VersionId), payload{text: nobody}
+	w.labels[labelCurrent] = aws.ToString(out.VersionId)
 	return nil
 }
 
-// pending has AWSPENDING stand on the pending key. A version that AWS began to rotate into, still without a value, gets that key.
-func (w *writer) pending(v rotation.Versions) error {
-	holder := w.labels[labelPending]
-	has, empty, err := w.peek(holder)
+// fence stops a move of AWSCURRENT that an earlier Save has begun and nobody has seen the end of: it may still be under way. It compares
+// versions, so what readers find is put once more as a version of its own, before the document is another one.
+func (w *writer) fence(next rotation.Key) error {
+	meant := w.doc.Key(rotation.RoleCurrent)
+	if w.labels[labelDocument] == "" || w.shows(meant) || next.Equal(meant) { // the last: to have come through would be right
+		return nil
+	}
+	version, err := w.put(w.current.text, "", labelDraft)
 	if err != nil {
 		return err
 	}
-	key := v.Key(rotation.RolePending)
-	if key.IsZero() {
-		current := v.Key(rotation.RoleCurrent)
-		switch {
-		case holder == "", empty, holder == w.labels[labelCurrent], w.store.holds(has, current):
-			return nil
-		case holder == w.labels[labelOurs], slices.ContainsFunc(w.doc.Keys, func(k rotation.StoredKey) bool { return w.store.holds(has, k.Key) }):
-			return w.drop(labelPending) // or AWS would not begin a rotation
-		}
-		return nil // somebody else's
-	}
-	want, err := w.store.render(w.current, key)
-	if err != nil || has.text == want {
+	previous := w.labels[labelPrevious]
+	if err := w.switchTo(version); err != nil {
 		return err
 	}
-	token := w.serial(key)
-	if empty {
-		token = holder
-	}
-	version, err := w.put(want, token, labelOurs)
-	if err != nil {
-		return err
-	}
-	return w.move(labelPending, version)
-}
-
-// previous has AWSPREVIOUS stand on key, or on nothing. It goes with AWSCURRENT by itself, and is elsewhere where AWSCURRENT was moved by
-// somebody else.
-func (w *writer) previous(key rotation.Key) error {
-	if key.IsZero() {
-		return w.drop(labelPrevious)
-	}
-	has, _, err := w.peek(w.labels[labelPrevious])
-	if err != nil || w.store.holds(has, key) {
-		return err
-	}
-	want, err := w.store.render(w.current, key)
-	if err != nil {
-		return err
-	}
-	version, err := w.put(want, w.serial(key), labelDraft)
-	if err != nil {
-		return err
-	}
-	return w.move(labelPrevious, version)
+	return w.move(labelPrevious, previous)
 }
 
 // commit is the compare-and-swap.
@@ -145,43 +105,103 @@ func (w *writer) commit(doc string) error {
 	return w.move(labelDocument, version)
 }
 
-// serve has AWSCURRENT stand on key. Where readers find it already, nothing moves.
+// serve has AWSCURRENT stand on key. Where readers find it already, nothing moves. It never comes back to a version that it stood on:
+// a move that was held up would compare well again.
 func (w *writer) serve(key rotation.Key) error {
-	if w.store.holds(w.current, key) || key.IsZero() && w.current.empty() {
+	if w.shows(key) {
 		return nil
 	}
-	var want, token string
-	var err error
+	if w.labels[labelPending] == w.labels[labelCurrent] {
+		if err := w.drop(labelPending); err != nil {
+			return err
+		}
+	}
+	want, err := w.store.render(w.current, key)
 	if key.IsZero() {
 		want, err = w.store.withdraw(w.current)
-		token = w.token("nobody")
-	} else {
-		want, err = w.store.render(w.current, key)
-		token = w.serial(key)
 	}
 	if err != nil {
 		return err
 	}
-	version := ""
-	for _, label := range []string{labelPending, labelPrevious} {
-		has, _, err := w.peek(w.labels[label])
-		if err != nil {
-			return err
-		}
-		if has.text == want {
-			version = w.labels[label]
-		}
+	version := w.labels[labelPending]
+	has, _, err := w.peek(w.ctx, version)
+	if err != nil {
+		return err
 	}
-	if version == "" {
-		if version, err = w.put(want, token, labelDraft); err != nil {
+	if has.text != want {
+		if version, err = w.put(want, "", labelDraft); err != nil {
 			return err
 		}
 	}
+	if err := w.switchTo(version); err != nil {
+		return err
+	}
+	w.current, err = w.store.parse(want)
+	return err
+}
+
+// switchTo moves AWSCURRENT, and AWS moves AWSPREVIOUS to where it was.
+func (w *writer) switchTo(version string) error {
 	from := w.labels[labelCurrent]
 	if err := w.move(labelCurrent, version); err != nil {
 		return err
 	}
 	w.labels[labelPrevious] = from
-	w.current, err = w.store.parse(want)
-	return err
+	return nil
+}
+
+// previous has AWSPREVIOUS stand on key, or on nothing. It goes with AWSCURRENT by itself, and is elsewhere where AWSCURRENT was moved by
+// somebody else.
+func (w *writer) previous(key rotation.Key) error {
+	if key.IsZero() {
+		return w.drop(labelPrevious)
+	}
+	has, _, err := w.peek(w.ctx, w.labels[labelPrevious])
+	if err != nil || w.store.holds(has, key) {
+		return err
+	}
+	want, err := w.store.render(w.current, key)
+	if err != nil {
+		return err
+	}
+	version, err := w.put(want, "", labelDraft)
+	if err != nil {
+		return err
+	}
+	return w.move(labelPrevious, version)
+}
+
+// pending has AWSPENDING stand on key, or on nothing of ours. A version that AWS began to rotate into, still without a value, gets the key.
+func (w *writer) pending(key rotation.Key) error {
+	holder := w.labels[labelPending]
+	has, empty, err := w.peek(w.ctx, holder)
+	if err != nil {
+		return err
+	}
+	ours := holder != "" && (holder == w.labels[labelOurs] || holder == w.labels[labelCurrent] ||
+		slices.ContainsFunc(w.doc.Keys, func(k rotation.StoredKey) bool { return w.store.holds(has, k.Key) }))
+	if key.IsZero() {
+		if ours {
+			return w.drop(labelPending) // or AWS would not begin a rotation
+		}
+		return nil // somebody else's
+	}
+	want, err := w.store.render(w.current, key)
+	if err != nil || has.text == want {
+		return err
+	}
+	token := ""
+	switch {
+	case empty:
+		token = holder
+	case ours: // before another version is known as ours
+		if err := w.drop(labelPending); err != nil {
+			return err
+		}
+	}
+	version, err := w.put(want, token, labelOurs)
+	if err != nil {
+		return err
+	}
+	return w.move(labelPending, version)
 }
