@@ -140,3 +140,27 @@ func TestAnEmergencyEndsAWrongSeed(t *testing.T) {
 		require.False(t, h.present(h.seeded))
 	})
 }
+
+// The receivers of a webhook accept what its sender signs with, which is not what was seeded: whoever told them of a set made from that
+// would take the true secret away from them.
+func TestAWrongWebhookSecretIsToldToNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPost(t, 2)
+		for i, r := range p.receivers {
+			p.cred.Consumers[i].Consumer = rotation.ConsumerFunc(r.Deploy)
+			p.cred.Consumers[i].Verifier = rotation.VerifierFunc(r.Verify)
+		}
+		p.correct(p.seeded.Secret.Reveal() + "\n")
+		r := p.rotator()
+		p.rotate(r)
+		p.paces(r, 6*time.Hour)
+		st := p.status()
+		require.NotNil(t, st.Open, "%s", st.Last)
+		require.Equal(t, rotation.CurrentRejected, diagnosis(st))
+		require.Empty(t, p.losses())
+		p.correct(p.seeded.Secret.Reveal())
+		st = p.paces(r, 10*time.Minute)
+		require.NotEqual(t, rotation.PhasePrepare, st.Open.Phase)
+		require.Empty(t, p.losses())
+	})
+}
