@@ -115,6 +115,25 @@ func TestConsumerGate(t *testing.T) {
 	require.Positive(t, admitted)
 }
 
+// A refusal says that a key has died, unless its value came from elsewhere and nobody has seen it accepted.
+func TestMayBeWrong(t *testing.T) {
+	for _, c := range []struct {
+		key  keyState
+		want bool
+	}{
+		{keyState{Key: Key{ID: "a"}, Named: "seeded"}, true},
+		{keyState{Key: Key{}}, true},
+		{keyState{Key: Key{ID: "a"}, Named: "adopted by somebody"}, true},
+		{keyState{Key: Key{ID: "a"}, Named: "seeded", UsageSeen: true, Use: &use{Told: &KeyUsage{LastUsed: noon}}}, true}, // of the id
+		{keyState{Key: Key{ID: "a"}, Named: "seeded", Use: &use{Probes: []time.Time{noon}}}, true},                        // asked, and not answered
+		{keyState{Key: Key{ID: "a"}, Named: "seeded", Accepted: true}, false},
+		{keyState{Key: Key{ID: "a", Name: "api-v2-abcdef"}, Named: "api-v2-abcdef"}, false},
+		{keyState{Key: Key{ID: "a", Name: "api-v2-abcdef"}, Named: "adopted by somebody"}, false}, // its record was rebuilt
+	} {
+		require.Equal(t, c.want, c.key.mayBeWrong(), "%+v", c.key)
+	}
+}
+
 // A consumer that nobody ever gave the other key, neither directly nor through the store, needs no proof.
 func TestUntouched(t *testing.T) {
 	choices(4, func(yes []bool) {
@@ -192,7 +211,7 @@ func TestGate(t *testing.T) {
 			if (!overlapPassed || extended) && !dead {
 				want = append(want, "overlap")
 			}
-			if !seen && !(reported && quiet) {
+			if !seen && !(reported && (quiet || !dead)) { // one that may still prove it is waited for
 				want = append(want, "attest/web")
 			}
 			if !settled {

@@ -28,6 +28,11 @@ func (d *drive) disable() error {
 			if err := d.passGate(); err != nil {
 				return inSoak(err)
 			}
+			if replaced, err := d.replaced(victim); err != nil {
+				return err
+			} else if replaced {
+				continue
+			}
 			victim.DisableSent = time.Now()
 			d.fresh = nil
 			if err := d.save(); err != nil {

@@ -264,10 +264,10 @@ const (
 // Findings of Inspect.
 const (
 	Overdue         Diagnosis = "overdue"
-	CurrentRejected Diagnosis = "current-key-rejected"
-	UnknownKey      Diagnosis = "unknown-key"      // looks ours, and is in no record: nothing kills it but a person
-	UnknownConsumer Diagnosis = "unknown-consumer" // a Discoverer sees it, no Binding names it
-	Unlisted        Diagnosis = "unlisted-secret"  // in the store, not in the inventory
+	CurrentRejected Diagnosis = "current-key-rejected" // it died; or, if it was never seen accepted, its stored value may be wrong: VerbDone gives it up
+	UnknownKey      Diagnosis = "unknown-key"          // looks ours, and is in no record: nothing kills it but a person
+	UnknownConsumer Diagnosis = "unknown-consumer"     // a Discoverer sees it, no Binding names it
+	Unlisted        Diagnosis = "unlisted-secret"      // in the store, not in the inventory
 	TooBroad        Diagnosis = "scope-too-broad"
 	GraceTooShort   Diagnosis = "grace-too-short" // the provider ends the old key before the slowest consumer has moved
 	NoSlot          Diagnosis = "no-slot"

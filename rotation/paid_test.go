@@ -6,6 +6,7 @@ package rotation_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,5 +50,27 @@ func TestADebtWaitsForARateLimit(t *testing.T) {
 		require.Len(t, b.until, 2)
 		delete(b.early, w.seeded.ID)
 		require.Empty(t, b.early)
+	})
+}
+
+// While the issuer's figures of use are on their way to prove that a consumer has moved, no person is asked to.
+func TestNobodyAttestsWhatUseWillProve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		deploy := w.cred.Consumers[0].Consumer.Deploy
+		w.cred.Consumers[0].Consumer = rotation.ConsumerFunc(deploy)
+		var asked []string
+		w.cfg.Sinks = []rotation.Sink{sinkFunc(func(_ context.Context, e rotation.Event) error {
+			if e.Level >= slog.LevelWarn {
+				asked = append(asked, string(e.Kind)+": "+e.Text)
+			}
+			return nil
+		})}
+		r := w.rotator()
+		_, err := r.Rotate(t.Context(), name, rotation.Trigger{})
+		require.NoError(t, err)
+		st := w.within(r, 30*24*time.Hour)
+		require.Equal(t, rotation.Rotated, st.Last.Outcome)
+		require.Empty(t, asked)
 	})
 }

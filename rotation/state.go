@@ -65,6 +65,7 @@ type keyState struct {
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
 	Lost        bool      `json:"lost,omitzero"`         // the store had its value, and has lost it
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
+	Accepted    bool      `json:"accepted,omitzero"`     // the accepting side has taken its value, at least once
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Use         *use      `json:"use,omitzero"`          // what is known of its use
 	Used        time.Time `json:"used,omitzero"`         // the latest use that was reported while it was to die
@@ -336,6 +337,10 @@ func (k *keyState) end() time.Time {
 	}
 	return k.Ends
 }
+
+// mayBeWrong reports whether a refusal may be the fault of the value that is stored, and not of the key: it came from elsewhere, and nobody
+// has seen it accepted. That the issuer reports use of the key's id proves nothing of the value.
+func (k *keyState) mayBeWrong() bool { return !k.Accepted && k.Key.Name == "" }
 
 // compromised reports whether an incident names the key.
 func (k *keyState) compromised() bool { return len(k.Incidents) > 0 }

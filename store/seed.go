@@ -18,7 +18,9 @@ import (
 // overdue, and is rotated at once. Generation defaults to 1; Serial is left to the engine.
 //
 // Seed asks nobody whether the value is accepted. Log in with it first, as it will be stored: a line feed at its end is part of it.
-// A current key that the accepting side refuses passes for one that died, which is replaced at once and without an overlap.
+// A seeded key that is refused, and that was never seen accepted, holds its rotation (rotation.CurrentRejected): nothing is made and
+// nothing is ended until the right value stands in its place, or a person says that the key is dead. To put it right, Load, change the
+// value and Save.
 //
 // A value that was in the store before this library (see Unmarshal) is a current key without an ID, and Seed with the same value and
 // no other attributes completes it, until the first rotation. Against any other current key Seed fails with rotation.ErrConflict, and changes nothing. Other keys of the
