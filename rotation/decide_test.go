@@ -362,3 +362,39 @@ func TestIrreversible(t *testing.T) {
 		require.Equal(t, c.want, run.irreversible(&state{Keys: c.keys, Run: run}), what)
 	}
 }
+
+// What a try made may die unseen if an incident has named it; else if nobody can be using it, in an emergency, and at the end if it takes
+// over no more.
+func TestUseless(t *testing.T) {
+	choices(8, func(yes []bool) {
+		accused, atTheEnd, target, current, presented, emergency := yes[0], yes[1], yes[2], yes[3], yes[4], yes[5]
+		canLand, long := yes[6], yes[7]
+		a := &attempt{N: 1, Serial: newSerial, Fate: fateOpen, Chosen: true}
+		st := &state{Current: oldSerial, Run: &run{Phase: PhaseIssue, Target: oldSerial}, Keys: []*keyState{{Key: Key{Serial: newSerial}, Presented: presented}}}
+		if accused {
+			a.Incident = "INC-1"
+		}
+		if atTheEnd {
+			st.Run.Phase = PhaseFinish
+		}
+		if target {
+			st.Run.Target = newSerial
+		}
+		if current {
+			st.Current = newSerial
+		}
+		if emergency {
+			st.Run.Strategy = Emergency
+		}
+		since := time.Minute
+		if long {
+			since = time.Hour
+		}
+		if canLand {
+			since = -since
+		}
+		used := current || presented
+		want := accused || !used && (emergency && long || atTheEnd && !target)
+		require.Equal(t, want && !canLand, st.useless(a, since, 15*time.Minute), "%v", yes)
+	})
+}

@@ -170,14 +170,16 @@ func publicText(err error) string {
 	if text, ok := err.(recorded); ok {
 		return string(text) // its sentinels are in it
 	}
+	joined := joinedErrors(err)
 	var parts []string
 	for _, s := range sentinels {
-		if errors.Is(err, s) {
+		told := slices.ContainsFunc(joined, func(e error) bool { return e != s && errors.Is(e, s) }) // by its own text, below
+		if errors.Is(err, s) && !told {
 			parts = append(parts, s.Error())
 		}
 	}
 	var texts []string
-	for _, e := range joinedErrors(err) {
+	for _, e := range joined {
 		if !slices.Contains(sentinels, e) {
 			texts = append(texts, publicText(e))
 		}
@@ -204,13 +206,10 @@ func publicText(err error) string {
 	return strings.Join(parts, ": ")
 }
 
-// following puts text behind the sentinels, unless it begins with them already: what was hidden once does.
+// following puts text behind the sentinels that it does not name.
 func following(sentinels []string, text string) string {
-	prefix := strings.Join(sentinels, ": ")
-	if prefix == "" || text == prefix || strings.HasPrefix(text, prefix+": ") {
-		return text
-	}
-	return prefix + ": " + text
+	sentinels = slices.DeleteFunc(sentinels, func(s string) bool { return strings.Contains(text, s) })
+	return strings.Join(append(sentinels, text), ": ")
 }
 
 // joinedErrors are the errors that err gathers, by errors.Join or go-multierror.

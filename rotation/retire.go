@@ -132,8 +132,8 @@ func (d *drive) revoke(k *keyState) error {
 		return nil
 	}
 	d.fresh = nil
-	at := time.Now()
-	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	key, at := d.whole(k), time.Now()
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, key) })
 	if k.RevokedAt.IsZero() && !errors.Is(err, ErrManual) {
 		k.RevokedAt = at
 	}

@@ -67,6 +67,8 @@ type keyState struct {
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Use         *use      `json:"use,omitzero"`          // what is known of its use
+	Used        time.Time `json:"used,omitzero"`         // the latest use that was reported while it was to die
+	UsedBy      string    `json:"used_by,omitzero"`      // as it was told
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
 	Activating  time.Time `json:"activating,omitzero"`   // until then a call that makes the sender of a webhook sign with it can land
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
@@ -207,9 +209,10 @@ type hold struct {
 	Actor  string    `json:"actor"`
 }
 
-// retry counts failures in a row.
+// retry counts failures in a row, and what was looked for in vain, each by itself: an outage does not make what comes after it slow.
 type retry struct {
 	Failures int       `json:"failures,omitzero"`
+	Looks    int       `json:"looks,omitzero"`
 	At       time.Time `json:"at,omitzero"`
 }
 

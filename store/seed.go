@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/handover-go/handover/rotation"
@@ -14,10 +15,13 @@ import (
 // Seed stores the key that is in use today as the current key of the credential name: it is how an existing credential is
 // put under rotation. Do it once, before the first rotation. key.Secret is required; give key.ID where the provider has
 // one, because a key without an ID may need a person to revoke it, and key.IssuedAt, because an unknown age counts as
-// overdue. Generation defaults to 1; Serial is left to the engine.
+// overdue, and is rotated at once. Generation defaults to 1; Serial is left to the engine.
 //
-// A value that was in the store before this library (see Unmarshal) is a current key without an ID, and Seed with the same value
-// completes it, until the first rotation. Against any other current key Seed fails with rotation.ErrConflict, and changes nothing. Other keys of the
+// Seed asks nobody whether the value is accepted. Log in with it first, as it will be stored: a line feed at its end is part of it.
+// A current key that the accepting side refuses passes for one that died, which is replaced at once and without an overlap.
+//
+// A value that was in the store before this library (see Unmarshal) is a current key without an ID, and Seed with the same value and
+// no other attributes completes it, until the first rotation. Against any other current key Seed fails with rotation.ErrConflict, and changes nothing. Other keys of the
 // credential stay as they are.
 func Seed(ctx context.Context, s rotation.SecretStore, name string, key rotation.Key) error {
 	if err := checkSeed(s, name, key); err != nil {
@@ -36,10 +40,14 @@ func Seed(ctx context.Context, s rotation.SecretStore, name string, key rotation
 	switch {
 	case i < 0:
 		v.Keys = append(v.Keys, seeded)
-	case v.Stamp != "" || !bare(v.Keys[i]):
-		return failf("store: Seed: %q has a current key already: %w", name, rotation.ErrConflict)
+	case v.Stamp != "" || !bare(v.Keys[i], key):
+		return failf("store: Seed: %q has a current key already, and is under rotation: there is nothing to seed: %w", name, rotation.ErrConflict)
 	case v.Keys[i].Key.Secret.Equal(key.Secret):
 		v.Keys = slices.Clone(v.Keys)
+		if found := maps.Clone(v.Keys[i].Key.Attributes); found != nil {
+			maps.Copy(found, key.Attributes)
+			seeded.Key.Attributes = found
+		}
 		v.Keys[i] = seeded
 	default:
 		return failf("store: Seed: %q has a current key already, with another value: seed that value, or take it away first: %w", name, rotation.ErrConflict)
@@ -48,9 +56,14 @@ func Seed(ctx context.Context, s rotation.SecretStore, name string, key rotation
 	return s.Save(ctx, name, v)
 }
 
-// bare reports whether k is a value that nobody has said more about.
-func bare(k rotation.StoredKey) bool {
-	return !k.Compromised && k.Key.Equal(rotation.Key{Secret: k.Key.Secret})
+// bare reports whether k is a value that nobody has said more about than the store's own fields do, and nothing that key contradicts.
+func bare(k rotation.StoredKey, key rotation.Key) bool {
+	for name, value := range k.Key.Attributes {
+		if given, ok := key.Attributes[name]; ok && given != value {
+			return false
+		}
+	}
+	return !k.Compromised && k.Key.Equal(rotation.Key{Secret: k.Key.Secret, Attributes: k.Key.Attributes})
 }
 
 func checkSeed(s rotation.SecretStore, name string, key rotation.Key) error {

@@ -75,6 +75,34 @@ func TestSeedLeavesANumberedKeyAlone(t *testing.T) {
 	}
 }
 
+// What the store's other fields say, such as the user's name, is no more than Seed says, unless Seed says otherwise.
+func TestSeedCompletesAValueWithAttributes(t *testing.T) {
+	for what, c := range map[string]struct {
+		given    map[string]string
+		conflict bool
+	}{
+		"not given": {},
+		"the same":  {given: map[string]string{"username": "orders", "host": "db1"}},
+		"another":   {given: map[string]string{"username": "billing"}, conflict: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := store.NewMemory()
+			found := rotation.Key{Secret: secret.New("v"), Attributes: map[string]string{"username": "orders"}}
+			save(t, s, rotation.Versions{Keys: []rotation.StoredKey{{Key: found, Role: rotation.RoleCurrent}}})
+			err := store.Seed(t.Context(), s, name, rotation.Key{ID: "orders_a", Secret: secret.New("v"), Attributes: c.given})
+			if c.conflict {
+				require.ErrorIs(t, err, rotation.ErrConflict)
+				return
+			}
+			require.NoError(t, err)
+			key := load(t, s).Key(rotation.RoleCurrent)
+			assert.Equal(t, "orders_a", key.ID)
+			assert.Equal(t, "orders", key.Attributes["username"])
+			assert.Equal(t, c.given["host"], key.Attributes["host"])
+		})
+	}
+}
+
 func TestSeedGeneration(t *testing.T) {
 	s := store.NewMemory()
 	require.NoError(t, store.Seed(t.Context(), s, name, rotation.Key{Secret: secret.New("v")}))

@@ -21,4 +21,6 @@
 //
 // The programs are kept in the folder that HANDOVER_SERVERS names, else in handover-servers in the user's cache folder. While
 // nobody has built one its tests are skipped, with HANDOVER_REQUIRE_SERVERS=1 too.
+//
+// With the flag -short no server is started, and the tests that need one are skipped.
 package servers

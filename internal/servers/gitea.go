@@ -71,6 +71,7 @@ NAME = postgres
 USER = %[8]s
 PASSWD = %[9]s
 SSL_MODE = disable
+MAX_OPEN_CONNS = 40
 [security]
 INSTALL_LOCK = true
 SECRET_KEY = %[10]s

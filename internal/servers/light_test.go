@@ -90,6 +90,13 @@ func client(t *testing.T, env []string, name string, args ...string) (string, er
 
 func TestPostgres(t *testing.T) {
 	checkProcess(t, func(t *testing.T) *Process { return Postgres(t).Process })
+	t.Run("killed again and again", func(t *testing.T) {
+		s := Postgres(t)
+		for range 10 { // it refuses to start while a session's process is left
+			s.Kill()
+			s.Start()
+		}
+	})
 	t.Run("passwords", func(t *testing.T) {
 		s := Postgres(t)
 		const query = "select count(*) from pg_database"

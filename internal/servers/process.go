@@ -42,9 +42,12 @@ type Process struct {
 }
 
 // newProcess makes the folder of a server, which goes with the test, and nothing else. The program runs as the first of users
-// that there is, if the test is root's and users are given: several servers refuse to run as root.
+// that there is, if the test is root's and users are given: several servers refuse to run as root. With -short there are none.
 func newProcess(t testing.TB, name, path string, users ...string) *Process {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("skipped: -short starts no %s", name)
+	}
 	// Not the test's own folder: another user must be able to reach it, and the path of a socket must be short.
 	dir, err := os.MkdirTemp("", "handover-"+name)
 	if err != nil {

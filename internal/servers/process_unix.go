@@ -8,6 +8,7 @@ package servers
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -98,12 +99,28 @@ func resume(pid int) {
 	}
 }
 
+// kill returns when all of them have ended: what is left of them, a port or shared memory, is in the way of the next start.
 func kill(p *os.Process) {
+	_ = pause(p.Pid) // so that none of them starts another meanwhile
 	others := family(p.Pid)[1:]
 	_ = p.Kill()
 	for _, id := range others {
 		_ = syscall.Kill(id, syscall.SIGKILL)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	_ = poll(ctx, func() error {
+		if slices.ContainsFunc(others, lives) {
+			return errors.New("not all of them have ended")
+		}
+		return nil
+	})
+}
+
+// lives reports whether a process has not ended. Nobody may have asked for the exit code of one that has (Z).
+func lives(pid int) bool {
+	state, _ := stat(fmt.Sprintf("/proc/%d/stat", pid))
+	return !strings.Contains("ZX", state)
 }
 
 // family is a process and what it started, and what that started; a server's processes do not always share a group. Without

@@ -1,7 +1,10 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package awsiam makes, ends and verifies access keys of a user of AWS IAM, on the official SDK for Go.
+// Package awsiam makes, ends and verifies access keys of a user of AWS IAM, on the official SDK for Go. It is a module of its own, which
+// needs Go 1.26 (handover itself needs 1.25):
+//
+//	go get github.com/handover-go/handover/issuer/awsiam
 //
 // [Issuer] is for one user, of which the ARN is known: a client of another account would find no key there, and take it for ended.
 // [Verifier] presents a key to STS and compares whose it is.
@@ -32,9 +35,23 @@
 //
 // # Permissions
 //
-// On the user: iam:CreateAccessKey, iam:DeleteAccessKey, iam:UpdateAccessKey, iam:ListAccessKeys, iam:GetUser (for Check), and
-// iam:GetAccessKeyLastUsed, without which there is no evidence of use. [Issuer.Check] names what is missing, but for CreateAccessKey,
-// which cannot be tried without an effect.
+// This is what Config.Client needs, with the ARN of your user. Without iam:GetAccessKeyLastUsed there is no evidence of use. iam:GetUser is for
+// [Issuer.Check], which names what is missing, but for CreateAccessKey, which cannot be tried without an effect. The user itself, whose
+// keys are presented to STS, needs nothing.
+//
+//	{
+//	  "Version": "2012-10-17",
+//	  "Statement": [{
+//	    "Effect": "Allow",
+//	    "Action": [
+//	      "iam:CreateAccessKey", "iam:DeleteAccessKey", "iam:UpdateAccessKey", "iam:ListAccessKeys",
+//	      "iam:GetAccessKeyLastUsed", "iam:GetUser"
+//	    ],
+//	    "Resource": "arn:aws:iam::123456789012:user/apps/payments"
+//	  }]
+//	}
+//
+// Check asks IAM to switch off and to delete a key whose id cannot exist (HANDOVERCHECK0000000). CloudTrail shows that as failed calls.
 //
 // # To prepare
 //
@@ -44,5 +61,6 @@
 //
 // The rules above are those of the IAM and STS API references (https://docs.aws.amazon.com/IAM/latest/APIReference/,
 // https://docs.aws.amazon.com/STS/latest/APIReference/), as of versions 1.64 and 1.51 of the SDK's service packages. The tests run
-// against a fake that follows them, and against an endpoint that the environment names.
+// against a fake that follows them, not against AWS. They run against AWS, or anything that speaks its protocol, if HANDOVER_AWS,
+// HANDOVER_AWS_USER, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, and AWS_ENDPOINT_URL for what is not AWS.
 package awsiam

@@ -130,15 +130,15 @@ func TestTwoForeignKeys(t *testing.T) {
 	assert.NotContains(t, fake.Calls(), "DeleteAccessKey")
 }
 
-// A key that a person made in the window of a lost answer is not taken for ours where others make keys too, and nobody ends it.
-func TestLostKeyAmongOthers(t *testing.T) {
+// IAM has no names for keys: the engine must not find one by its name, and is told whether anybody else makes keys.
+func TestKeysHaveNoNames(t *testing.T) {
 	for _, exclusive := range []bool{true, false} {
 		fake := newFake()
 		i, _ := parts(t, fake, func(cfg *awsiam.Config) { cfg.Exclusive = exclusive })
 		fake.Mint(user)
 		infos, err := i.List(t.Context())
 		require.NoError(t, err)
-		assert.Empty(t, infos[0].Key.Name, "IAM has no names: the engine must not find it by one")
+		assert.Empty(t, infos[0].Key.Name)
 		assert.Equal(t, exclusive, i.Describe().Exclusive)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,9 +59,14 @@ func TestWhatAnswersMean(t *testing.T) {
 	}{
 		"denied":      {403, inJSON, []error{rotation.ErrDenied, rotation.ErrNotIssued}, nil},
 		"not found":   {404, inJSON, []error{rotation.ErrNotFound, rotation.ErrNotIssued}, nil},
-		"not Gitea":   {404, nil, []error{rotation.ErrNotIssued}, rotation.ErrNotFound},
+		"refusal":     {422, inJSON, []error{rotation.ErrNotIssued}, nil},
+		"not Gitea":   {404, nil, nil, rotation.ErrNotFound},
+		"no page":     {404, nil, nil, rotation.ErrNotIssued},
+		"a proxy":     {403, nil, nil, rotation.ErrDenied}, // it may have kept back that there is a token
+		"its login":   {401, nil, nil, rotation.ErrNotIssued},
+		"its 400":     {400, nil, nil, rotation.ErrNotIssued},
 		"conflict":    {409, inJSON, []error{rotation.ErrConflict}, rotation.ErrNotIssued},
-		"rate limit":  {429, http.Header{"Retry-After": {"60"}}, []error{rotation.ErrNotIssued}, nil},
+		"rate limit":  {429, http.Header{"Retry-After": {"60"}}, nil, rotation.ErrNotIssued},
 		"unavailable": {503, http.Header{"Retry-After": {"60"}}, nil, rotation.ErrNotIssued},
 		"redirect":    {307, http.Header{"Location": {"http://127.0.0.1:1/" + canary}}, nil, rotation.ErrNotIssued},
 		"nonsense":    {201, nil, nil, rotation.ErrNotIssued},
@@ -79,6 +86,11 @@ func TestWhatAnswersMean(t *testing.T) {
 				assert.NotErrorIs(t, err, row.not)
 			}
 			silent(t, err, secret.New(canary))
+
+			_, listErr := i.List(t.Context())
+			for _, err := range []error{listErr, i.Revoke(t.Context(), rotation.Key{ID: "7"}), i.Check(t.Context())} {
+				assert.NotErrorIs(t, err, rotation.ErrNotIssued, "only Issue can say that")
+			}
 		})
 	}
 	half := gitea.Config{
@@ -111,6 +123,16 @@ func TestListIsWhole(t *testing.T) {
 			total: "2", totals: map[string]string{"50/1": "3"},
 			pages: map[string]string{"50/1": `[{"id":1},{"id":2}]`, "41/1": `[{"id":2},{"id":3}]`}, want: []string{"2", "3"},
 		},
+		"1 went between two readings": { // the first one is told 1 twice and 3 not at all
+			total: "3", totals: map[string]string{"41/1": "2", "41/2": "2"},
+			pages: map[string]string{"50/1": `[{"id":1},{"id":2}]`, "50/2": `[{"id":1}]`, "41/1": `[{"id":2}]`, "41/2": `[{"id":3}]`},
+			want:  []string{"2", "3"},
+		},
+		"1 went, and 4 came": { // the first reading is told neither, and the second one is whole by itself
+			total: "3",
+			pages: map[string]string{"50/1": `[{"id":1},{"id":2}]`, "41/1": `[{"id":4},{"id":3},{"id":2}]`},
+			want:  []string{"2", "3", "4"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg.Transport = through(func(r *http.Request) (*http.Response, error) {
@@ -131,6 +153,27 @@ func TestListIsWhole(t *testing.T) {
 			assert.Equal(t, row.want, ids)
 		})
 	}
+}
+
+// A token is deleted between two pages: the one behind them moves to the page that was read already.
+func TestATokenGoesBetweenTwoPages(t *testing.T) {
+	const most = 2 // MAX_RESPONSE_ITEMS
+	rows := []string{`{"id":3}`, `{"id":2}`, `{"id":1}`}
+	cfg := gitea.Config{URL: "http://127.0.0.1:1", User: "app", Password: secret.New("x")}
+	cfg.Transport = through(func(r *http.Request) (*http.Response, error) {
+		page, err := strconv.Atoi(r.FormValue("page"))
+		require.NoError(t, err)
+		total := len(rows)
+		shown := rows[min((page-1)*most, total):min(page*most, total)]
+		if total == 3 {
+			rows = rows[1:]
+		}
+		return answering(http.StatusOK, http.Header{"X-Total-Count": {strconv.Itoa(total)}}, "["+strings.Join(shown, ",")+"]")(r)
+	})
+	infos := list(t, newIssuer(t, cfg))
+	require.Len(t, infos, 2)
+	assert.Equal(t, "1", infos[0].Key.ID)
+	assert.Equal(t, "2", infos[1].Key.ID)
 }
 
 func TestConfig(t *testing.T) {

@@ -20,11 +20,11 @@ import (
 func call[T any](ctx context.Context, as connection, op string, do func(*gitea.Client) (T, *gitea.Response, error)) (T, error) {
 	var nothing T
 	if err := ctx.Err(); err != nil {
-		return nothing, &answer{op: op, text: "not sent: the context has ended", is: []error{rotation.ErrNotIssued, err}}
+		return nothing, &answer{op: op, text: "not sent: the context has ended", is: []error{err}, no: true}
 	}
 	client, err := as(ctx)
 	if err != nil {
-		return nothing, &answer{op: op, text: "not sent: the client does not take Config.URL", is: []error{rotation.ErrNotIssued}}
+		return nothing, &answer{op: op, text: "not sent: the client does not take Config.URL", no: true}
 	}
 	value, resp, err := do(client)
 	if err == nil {

@@ -6,7 +6,6 @@ package gitea
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ func (i *Issuer) Check(ctx context.Context) error {
 		return c.CreateAccessToken(option)
 	})
 	switch {
-	case statusOf(err) == http.StatusBadRequest:
+	case badRequest(err):
 		return nil
 	case err == nil:
 		return problem("gitea: Check: the server made a token with a scope that does not exist; delete the token handover-check")
@@ -79,11 +78,7 @@ func (i *Issuer) whose(ctx context.Context, key rotation.Key) (refused bool, err
 		return true, nil
 	case a.gitea && a.status == http.StatusForbidden:
 		return false, problem("gitea: Verify: 403: the token needs the scope read:user to be asked, or its user may not sign in")
-	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
-		return false, problem(fmt.Sprintf("gitea: Verify: %d, and not from Gitea: look at what is between", a.status))
 	}
-	a.is = slices.DeleteFunc(a.is, func(is error) bool { // they are said of the administrator
-		return errors.Is(is, rotation.ErrNotFound) || errors.Is(is, rotation.ErrNotIssued)
-	})
+	a.is = slices.DeleteFunc(a.is, func(is error) bool { return is == rotation.ErrNotFound }) // which says nothing of the token
 	return false, err
 }

@@ -23,6 +23,8 @@
 //     used for packages, let Policy.Quiet be more than a day.
 //   - A 401 is the answer to a wrong token, and also where the database does not answer while a living one is looked up
 //     (routers/api/v1/api.go, apiAuth). Verify does not believe one 401: see there.
+//     A busy Gitea asks for more connections than PostgreSQL has, and then answers so to its users too: let MAX_OPEN_CONNS of its
+//     section [database] be less than PostgreSQL's max_connections.
 //   - last_used_at is written before the request is answered, by the server's clock, in whole seconds, rounded down. It begins as the
 //     time of creation, so that a use in the same second is not seen. Nothing is reported late. Let the clocks agree:
 //     a server's that is slow makes a use look older than it is.

@@ -23,6 +23,7 @@ type answer struct {
 	gitea  bool // it is in Gitea's form, and not some proxy's page
 	text   string
 	is     []error
+	no     bool // a definite one: the call had no effect
 }
 
 var _ rotation.PublicError = (*answer)(nil)
@@ -42,7 +43,8 @@ func (a *answer) Error() string {
 func (a *answer) Public() string  { return a.Error() }
 func (a *answer) Unwrap() []error { return a.is }
 
-// refused says what an answer means. A 4xx is a refusal, but 408, 409 and 425 may answer a repetition of what had its effect.
+// refused says what an answer means. A 4xx of Gitea's is a refusal, but 408, 409 and 425 may answer a repetition of what had its effect.
+// One of somebody else's proves nothing: a proxy may have repeated the request, or looked at Gitea's answer and kept it back.
 func refused(ctx context.Context, op string, resp *http.Response) error {
 	a := &answer{op: op, status: resp.StatusCode}
 	a.gitea = strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json")
@@ -54,19 +56,19 @@ func refused(ctx context.Context, op string, resp *http.Response) error {
 		}
 	case a.status < 400:
 		a.text = "a redirect, which is not followed"
+	case a.status < 500 && !a.gitea:
+		a.text = "not from Gitea: is the URL right, and what is between?"
 	case a.status == http.StatusUnauthorized:
 		a.text, a.is = "the login or the password is not accepted (Config.Admin, Config.Password), or Gitea's database is away", []error{rotation.ErrDenied}
 	case a.status == http.StatusForbidden:
 		a.text, a.is = "Config.Admin has to be Config.User or a site administrator, and a token in the place of the password needs write:user", []error{rotation.ErrDenied}
-	case a.status == http.StatusNotFound && a.gitea:
+	case a.status == http.StatusNotFound:
 		a.is = []error{rotation.ErrNotFound}
 	case a.status == http.StatusConflict:
 		a.is = []error{rotation.ErrConflict}
 	}
 	unclear := []int{http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly}
-	if a.status >= 400 && a.status < 500 && !slices.Contains(unclear, a.status) {
-		a.is = append(a.is, rotation.ErrNotIssued)
-	}
+	a.no = a.gitea && a.status >= 400 && a.status < 500 && !slices.Contains(unclear, a.status)
 	at := retryAfter(resp.Header, time.Now())
 	if !at.IsZero() && (a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable) {
 		return rotation.RetryAt(a, at)
@@ -86,13 +88,10 @@ func unanswered(ctx context.Context, op string, err error) error {
 	return &answer{op: op, text: "no answer"}
 }
 
-// statusOf is the status in an error of call; zero if there is none.
-func statusOf(err error) int {
+// badRequest reports whether an error of call is Gitea's own 400.
+func badRequest(err error) bool {
 	var a *answer
-	if errors.As(err, &a) {
-		return a.status
-	}
-	return 0
+	return errors.As(err, &a) && a.gitea && a.status == http.StatusBadRequest
 }
 
 // problem is an error of this package's own, whose text is public.
@@ -111,7 +110,16 @@ func (o *own) Error() string   { return o.text }
 func (o *own) Public() string  { return o.text }
 func (o *own) Unwrap() []error { return o.is }
 
-// notIssued is the error of a call before the one that issues.
+// ofIssue adds to an error of the call that issues what a refusal says there, and of no other call: nothing was issued.
+func ofIssue(err error) error {
+	var a *answer
+	if errors.As(err, &a) && a.no {
+		return notIssued{err}
+	}
+	return err
+}
+
+// notIssued is an error that says as well that nothing was issued.
 type notIssued struct{ error }
 
 var _ rotation.PublicError = notIssued{}

@@ -108,8 +108,8 @@ func (i *Issuer) Close() error {
 
 // Issue makes a token with the scopes of Config.Scopes, else of the token that is succeeded, else those which that one was made with.
 //
-// Errors: ErrDenied; ErrNotIssued for every refusal, and where nobody knows the scopes any more; without a sentinel where there was
-// no answer, or one without the value: the id is returned beside such an error if it is known.
+// Errors: ErrDenied; ErrNotIssued for every refusal of Gitea's, and where nobody knows the scopes any more; without a sentinel where
+// there was no answer, or somebody else's, or one without the value: the id is returned beside such an error if it is known.
 func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	scopes, err := i.scopesAfter(ctx, req.Current)
 	if err != nil {
@@ -123,12 +123,12 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 	token, err := call(ctx, i.admin, "create a token", func(c *gitea.Client) (*gitea.AccessToken, *gitea.Response, error) {
 		return c.CreateAccessToken(option)
 	})
-	if statusOf(err) == http.StatusBadRequest && i.exists(ctx, req.Name) {
+	if badRequest(err) && i.exists(ctx, req.Name) {
 		// Somebody between us and Gitea has repeated the request: this name is only asked for once.
-		return rotation.Key{}, problem("gitea: create a token: there is one with the name of this attempt already")
+		return rotation.Key{}, problem("gitea: create a token: 400, and one with the name of this attempt is listed, or no list can be had")
 	}
 	if err != nil {
-		return rotation.Key{}, err
+		return rotation.Key{}, ofIssue(err)
 	}
 	key := rotation.Key{ID: strconv.FormatInt(token.ID, 10)}
 	if token.ID <= 0 || token.Token == "" {
@@ -229,25 +229,35 @@ func usage(t *gitea.AccessToken, asOf time.Time) rotation.Usage {
 
 // tokens are all of them, or an error: what is missing in a list counts as gone. Gitea sorts by the second of creation only, so that
 // tokens of the same second may change places between two pages, and one is told twice and another not at all. Then the pages are
-// read again, cut elsewhere. Where a token came or went between two pages the others have moved: what was read is forgotten.
+// read again, cut elsewhere, and what all readings have told is the list. Where the number of tokens has changed meanwhile, earlier
+// readings may hold what is gone, and are forgotten.
 func (i *Issuer) tokens(ctx context.Context) ([]*gitea.AccessToken, error) {
-	all := map[int64]*gitea.AccessToken{}
+	all, before := map[int64]*gitea.AccessToken{}, -1
 	for _, size := range []int{50, 41, 29} { // 50 is the most that Gitea gives, unless MAX_RESPONSE_ITEMS says otherwise
-		total, err := i.pages(ctx, size, all)
+		told, total, err := i.pages(ctx, size)
 		if err != nil {
 			return nil, err
 		}
-		if total == len(all) {
-			byID := func(a, b *gitea.AccessToken) int { return cmp.Compare(a.ID, b.ID) }
-			return slices.SortedFunc(maps.Values(all), byID), nil
+		if total != before {
+			clear(all)
+		}
+		before = total
+		maps.Copy(all, told)
+		for _, whole := range []map[int64]*gitea.AccessToken{told, all} {
+			if len(whole) == total {
+				byID := func(a, b *gitea.AccessToken) int { return cmp.Compare(a.ID, b.ID) }
+				return slices.SortedFunc(maps.Values(whole), byID), nil
+			}
 		}
 	}
 	return nil, problem("gitea: list the tokens: the list changed while its pages were read, or does not say how many there are")
 }
 
-// pages reads every page into all, up to an empty one, as the server may give less than it is asked for and tells no next page. It
-// returns how many tokens there are; -1 if that is not told. If it is not the same on every page, -1, and nothing in all.
-func (i *Issuer) pages(ctx context.Context, size int, all map[int64]*gitea.AccessToken) (total int, err error) {
+// pages reads every page, up to an empty one, as the server may give less than it is asked for and tells no next page. total is how
+// many tokens there are; -1 if that is not told, or not the same on every page: then a token came or went between two of them, the
+// others have moved, and what was read is nothing.
+func (i *Issuer) pages(ctx context.Context, size int) (told map[int64]*gitea.AccessToken, total int, err error) {
+	told = map[int64]*gitea.AccessToken{}
 	for page := 1; ; page++ {
 		before := total
 		options := gitea.ListAccessTokensOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: size}}
@@ -259,17 +269,16 @@ func (i *Issuer) pages(ctx context.Context, size int, all map[int64]*gitea.Acces
 			return tokens, resp, err
 		})
 		if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 		if page > 1 && total != before {
-			clear(all)
-			return -1, nil
+			return nil, -1, nil
 		}
 		for _, t := range tokens {
-			all[t.ID] = t
+			told[t.ID] = t
 		}
-		if len(tokens) == 0 || total <= len(all) {
-			return total, nil
+		if len(tokens) == 0 || total <= len(told) {
+			return told, total, nil
 		}
 	}
 }

@@ -64,12 +64,7 @@ func (i Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.
 	if err := i.Validate(); err != nil {
 		return rotation.Key{}, errors.Join(rotation.ErrNotIssued, err)
 	}
-	key, err := i.rest().Issue(ctx, req)
-	if i.Grace > 0 && req.Current.ID != "" && errors.Is(err, rotation.ErrNotFound) {
-		req.Current = rotation.Key{}
-		return i.rest().Issue(ctx, req)
-	}
-	return key, err
+	return i.rest().Issue(ctx, req)
 }
 
 // Revoke deletes the key. One that is not there any more is deleted.

@@ -78,7 +78,7 @@ func TestListKnowsWhatIsOver(t *testing.T) {
 }
 
 func TestWhatAnswersMean(t *testing.T) {
-	quote := "canary-77aa01"
+	quote, key := "canary-77aa01", rotation.Key{ID: "AKEY"}
 	for name, row := range map[string]struct {
 		status int
 		header http.Header
@@ -86,10 +86,16 @@ func TestWhatAnswersMean(t *testing.T) {
 		is     []error
 		not    error
 	}{
-		"firewall":   {403, nil, quote, []error{rotation.ErrDenied, rotation.ErrNotIssued}, nil},
-		"not MinIO":  {404, nil, quote, []error{rotation.ErrNotIssued}, rotation.ErrNotFound},
-		"conflict":   {409, nil, `{"Code":"` + quote + `"}`, []error{rotation.ErrConflict}, rotation.ErrNotIssued},
-		"rate limit": {429, http.Header{"Retry-After": {"60"}}, quote, []error{rotation.ErrNotIssued}, nil},
+		"denied":     {403, nil, `{"Code":"AccessDenied"}`, []error{rotation.ErrDenied, rotation.ErrNotIssued}, nil},
+		"no user":    {404, nil, `{"Code":"XMinioAdminNoSuchUser"}`, []error{rotation.ErrNotFound, rotation.ErrNotIssued}, nil},
+		"bad policy": {400, nil, `{"Code":"MalformedPolicy"}`, []error{rotation.ErrNotIssued}, nil},
+		"firewall":   {403, nil, quote, nil, rotation.ErrDenied}, // it may have kept back that there is a key
+		"its login":  {401, nil, quote, nil, rotation.ErrNotIssued},
+		"not MinIO":  {404, nil, quote, nil, rotation.ErrNotFound},
+		"no page":    {404, nil, quote, nil, rotation.ErrNotIssued},
+		"conflict":   {409, nil, `{"Code":"OperationAborted"}`, []error{rotation.ErrConflict}, rotation.ErrNotIssued},
+		"no code":    {409, nil, `{"Code":"` + quote + `"}`, nil, rotation.ErrConflict},
+		"rate limit": {429, http.Header{"Retry-After": {"60"}}, quote, nil, rotation.ErrNotIssued},
 		"starting":   {503, http.Header{"Retry-After": {"60"}}, `{"Code":"XMinioIAMNotInitialized"}`, nil, rotation.ErrNotIssued},
 		"redirect":   {307, http.Header{"Location": {"http://127.0.0.1:1/" + quote}}, "", nil, rotation.ErrNotIssued},
 		"nonsense":   {200, nil, quote, nil, rotation.ErrNotIssued},
@@ -112,6 +118,11 @@ func TestWhatAnswersMean(t *testing.T) {
 			}
 			assert.Equal(t, 1, requests, "the client repeats nothing")
 			silent(t, err, secret.New(quote))
+
+			_, listErr := i.List(t.Context())
+			for _, err := range []error{listErr, i.Revoke(t.Context(), key), i.Disable(t.Context(), key), i.Check(t.Context())} {
+				assert.NotErrorIs(t, err, rotation.ErrNotIssued, "only Choose and Issue can say that")
+			}
 		})
 	}
 }

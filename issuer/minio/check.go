@@ -67,7 +67,7 @@ func (i *Issuer) Verify(ctx context.Context, key rotation.Key) error {
 		return &answer{op: a.op, status: a.status, code: a.code, is: []error{rotation.ErrRejected}}
 	}
 	a.is = slices.DeleteFunc(a.is, func(is error) bool { // they are said of the administrator
-		return errors.Is(is, rotation.ErrDenied) || errors.Is(is, rotation.ErrNotFound) || errors.Is(is, rotation.ErrNotIssued)
+		return is == rotation.ErrDenied || is == rotation.ErrNotFound
 	})
 	return err
 }

@@ -26,7 +26,9 @@
 //   - A change of the status alone takes the key's policy away: it then may do whatever its user may. Disable and Enable here send the
 //     policy along.
 //   - The list of a user who does not exist is an empty list and no error. Check tells them apart.
-//   - Deleting a key that another user owns answers as if it were not there. Revoke's nil is not a proof; the engine asks Verify.
+//   - An administrator may end the keys of every user, and ending one takes nothing but its name. Here Revoke, Disable and Enable ask
+//     first whose it is, and leave alone what is not Config.User's.
+//   - Who may not delete a key is told that it is not there. Revoke's nil is not a proof; the engine asks Verify.
 //   - The client repeats by itself what got no answer or a 408, 429, 502 or 503, up to ten times. Here each call is one request; the
 //     engine has its own pace.
 //   - A node tells the others of a change while it answers, and one that missed that reads all keys again after 5 to 15 minutes

@@ -30,6 +30,7 @@ type answer struct {
 	code   string
 	text   string
 	is     []error
+	no     bool // a definite one: the call had no effect
 }
 
 var _ rotation.PublicError = (*answer)(nil)
@@ -70,32 +71,33 @@ func (o *own) Error() string   { return o.text }
 func (o *own) Public() string  { return o.text }
 func (o *own) Unwrap() []error { return o.is }
 
-// problem says what came of a call that failed, and what that means. A 4xx is a refusal; 408, 409 and 425 may answer a repetition of
-// what had its effect, and so may MinIO's own words for a key that is there already.
+// problem says what came of a call that failed, and what that means. A 4xx of MinIO's is a refusal; 408, 409 and 425 may answer a
+// repetition of what had its effect, and so may its words for a key that is there already. One without a code of MinIO's proves
+// nothing: a proxy may have repeated the request, or looked at MinIO's answer and kept it back.
 func (x *exchange) problem(ctx context.Context, op operation) error {
 	a := &answer{op: op.name, status: x.status, code: x.code}
 	switch {
 	case !x.sent && ctx.Err() != nil:
-		a.text, a.is = "not sent: the context has ended", []error{rotation.ErrNotIssued, ctx.Err()}
+		a.text, a.is = "not sent: the context has ended", ended(ctx)
 	case !x.sent:
-		a.text, a.is = "not sent: the client refused the request, or had no credentials", []error{rotation.ErrNotIssued}
+		a.text = "not sent: the client refused the request, or had no credentials"
 	case x.status == 0:
 		a.text, a.is = unanswered(ctx, x.err)
 	case x.status < 300:
 		a.text, a.is = "the answer is incomplete or not understood", ended(ctx)
 	case x.status < 400:
 		a.text = "a redirect, which is not followed"
+	case x.status < 500 && x.code == "":
+		a.text = "not from MinIO: is the URL right, and what is between?"
 	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden:
 		a.text, a.is = denied(op, x.code), []error{rotation.ErrDenied}
-	case x.status == http.StatusNotFound && x.code != "": // without a code it is not MinIO who does not know it
+	case x.status == http.StatusNotFound:
 		a.is = []error{rotation.ErrNotFound}
 	case x.status == http.StatusConflict:
 		a.is = []error{rotation.ErrConflict}
 	}
 	unclear := []int{http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly}
-	if x.status >= 400 && x.status < 500 && !slices.Contains(unclear, x.status) && x.code != codeTaken {
-		a.is = append(a.is, rotation.ErrNotIssued)
-	}
+	a.no = !x.sent || x.code != "" && x.status >= 400 && x.status < 500 && !slices.Contains(unclear, x.status) && x.code != codeTaken
 	if !x.retry.IsZero() && (x.status == http.StatusTooManyRequests || x.status == http.StatusServiceUnavailable) {
 		return rotation.RetryAt(a, x.retry)
 	}
@@ -107,7 +109,7 @@ func denied(op operation, code string) string {
 	switch {
 	case code == codeNoKey || code == codeSignature:
 		return "the server does not accept the administrator's key (Config.Credentials)"
-	case op.action != "" && code != "":
+	case op.action != "":
 		return "the administrator's key needs " + op.action
 	}
 	return ""
@@ -141,7 +143,16 @@ func codeOf(err error) string {
 	return ""
 }
 
-// notIssued is the error of a call before the one that issues.
+// ofIssue adds to an error of the call that issues what a refusal says there, and of no other call: nothing was issued.
+func ofIssue(err error) error {
+	var a *answer
+	if errors.As(err, &a) && a.no {
+		return notIssued{err}
+	}
+	return err
+}
+
+// notIssued is an error that says as well that nothing was issued.
 type notIssued struct{ error }
 
 var _ rotation.PublicError = notIssued{}

@@ -139,7 +139,7 @@ func (i *Issuer) policyAfter(ctx context.Context, current rotation.Key) (string,
 // Issue makes the access key that was chosen. Where that is there already under the name of this attempt, an earlier call had its
 // effect, and it is returned.
 //
-// Errors: ErrDenied, and ErrNotIssued for every refusal; without a sentinel where there was no answer.
+// Errors: ErrDenied, and ErrNotIssued for every refusal of MinIO's; without a sentinel where there was no answer, or somebody else's.
 func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	key := req.Chosen
 	if key.ID == "" || key.Secret.IsZero() || key.Attributes[policyAttribute] == "" {
@@ -165,7 +165,7 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 		}
 	}
 	if err != nil {
-		return rotation.Key{}, err
+		return rotation.Key{}, ofIssue(err)
 	}
 	return key, nil
 }
@@ -178,19 +178,24 @@ func document(policy string) json.RawMessage {
 	return json.RawMessage(policy)
 }
 
-// Revoke deletes the access key. One that is not there any more is deleted.
+// Revoke deletes the access key. One that is not there any more is deleted. One that belongs to another user than Config.User is left
+// alone, and that is an error.
 func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
-	if key.ID == "" {
-		return problem("minio: Revoke: the key has no id")
+	_, err := i.ours(ctx, key)
+	if errors.Is(err, rotation.ErrNotFound) {
+		return nil
 	}
-	err := i.call(ctx, remove, func(ctx context.Context) error { return i.admin.DeleteServiceAccount(ctx, key.ID) })
+	if err != nil {
+		return err
+	}
+	err = i.call(ctx, remove, func(ctx context.Context) error { return i.admin.DeleteServiceAccount(ctx, key.ID) })
 	if errors.Is(err, rotation.ErrNotFound) {
 		return nil
 	}
 	return err
 }
 
-// Disable has the key refused until it is enabled. ErrNotFound: there is no such key.
+// Disable has the key refused until it is enabled. ErrNotFound: there is no such key. Another user's is left alone, as by Revoke.
 func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
 	return i.turn(ctx, key, madmin.AccountDisabled)
 }
@@ -202,10 +207,7 @@ func (i *Issuer) Enable(ctx context.Context, key rotation.Key) error {
 
 // turn sets the status and repeats the policy: an update without one takes it away.
 func (i *Issuer) turn(ctx context.Context, key rotation.Key, status madmin.AccountStatus) error {
-	if key.ID == "" {
-		return problem("minio: Disable, Enable: the key has no id")
-	}
-	info, err := i.info(ctx, key.ID)
+	info, err := i.ours(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -214,6 +216,18 @@ func (i *Issuer) turn(ctx context.Context, key rotation.Key, status madmin.Accou
 		change.NewPolicy = json.RawMessage(info.Policy)
 	}
 	return i.call(ctx, update, func(ctx context.Context) error { return i.admin.UpdateServiceAccount(ctx, key.ID, change) })
+}
+
+// ours is what MinIO knows of a key, if it is Config.User's: the administrator reaches everybody's.
+func (i *Issuer) ours(ctx context.Context, key rotation.Key) (madmin.InfoServiceAccountResp, error) {
+	if key.ID == "" {
+		return madmin.InfoServiceAccountResp{}, problem("minio: the key has no id")
+	}
+	info, err := i.info(ctx, key.ID)
+	if err == nil && info.ParentUser != i.cfg.User {
+		err = problem("minio: " + key.ID + " belongs to another user than Config.User, and is left as it is: end it by hand")
+	}
+	return info, err
 }
 
 // List returns every access key of the user, also those that were not made here. Their names are the descriptions. Disabled are

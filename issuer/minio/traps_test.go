@@ -139,7 +139,9 @@ func TestCheckNamesThePermission(t *testing.T) {
 		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + actions + `]}]}`
 		require.NoError(t, admin.AddCannedPolicy(t.Context(), other, []byte(policy)))
 	}
-	key := issue(t, newIssuer(t, s.config(t)), rotation.Key{})
+	root := cfg
+	root.Credentials = s.root()
+	key := issue(t, newIssuer(t, root), rotation.Key{})
 
 	err := i.Check(t.Context())
 	require.ErrorIs(t, err, rotation.ErrDenied)
@@ -152,7 +154,7 @@ func TestCheckNamesThePermission(t *testing.T) {
 	assert.ErrorContains(t, err, "admin:CreateServiceAccount")
 	grant(`"admin:ListServiceAccounts","admin:CreateServiceAccount"`)
 	require.NoError(t, i.Check(t.Context()))
-	assert.Empty(t, ids(t, i), "asking made no key")
+	assert.Equal(t, []string{key.ID}, ids(t, i), "asking made no key")
 	assert.ErrorContains(t, i.Disable(t.Context(), key), "admin:UpdateServiceAccount")
 
 	require.NoError(t, i.Revoke(t.Context(), key), "MinIO says that it is not there")
@@ -172,6 +174,27 @@ func TestCheckNamesThePermission(t *testing.T) {
 	err = newIssuer(t, cfg).Check(t.Context())
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	assert.ErrorContains(t, err, "Config.Credentials")
+}
+
+// The administrator may end the keys of every user, and so may a wrong id.
+func TestAnotherUsersKeyIsLeftAlone(t *testing.T) {
+	s := start(t)
+	ours, theirs := newIssuer(t, s.config(t)), newIssuer(t, s.config(t))
+	key := issue(t, theirs, rotation.Key{})
+	for what, call := range map[string]func(context.Context, rotation.Key) error{
+		"Revoke": ours.Revoke, "Disable": ours.Disable, "Enable": ours.Enable,
+	} {
+		err := call(t.Context(), rotation.Key{ID: key.ID})
+		require.ErrorContains(t, err, "another user", what)
+		assert.NotErrorIs(t, err, rotation.ErrNotFound, what)
+		silent(t, err, key.Secret)
+		require.NoError(t, theirs.Verify(t.Context(), key), what)
+	}
+	require.NoError(t, theirs.Disable(t.Context(), key))
+	require.Error(t, ours.Enable(t.Context(), key))
+	require.ErrorIs(t, theirs.Verify(t.Context(), key), rotation.ErrRejected)
+	require.NoError(t, theirs.Revoke(t.Context(), key))
+	require.NoError(t, ours.Revoke(t.Context(), key), "it is gone, whosesoever it was")
 }
 
 // S3 itself agrees with Verify, at once.

@@ -6,10 +6,12 @@ package mysqlusers
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
@@ -19,6 +21,7 @@ import (
 type account struct {
 	user, host string
 	maria      bool
+	raw        bool // a backslash in a literal stands for itself (sql_mode NO_BACKSLASH_ESCAPES)
 	locked     bool
 	entries    []entry // its passwords, the newest first; never none
 	doubled    bool    // MySQL has the same one as the first and as the second
@@ -66,18 +69,28 @@ func (a account) plugins() []string {
 func (a account) identified(entries ...entry) string {
 	var parts []string
 	for _, e := range entries {
-		parts = append(parts, e.plugin+" AS "+literal(e.auth))
+		parts = append(parts, e.plugin+" AS "+a.literal(e.auth))
 	}
 	return " IDENTIFIED WITH " + strings.Join(parts, " OR ")
 }
 
 func (a account) name() string { return identifier(a.user) + "@" + identifier(a.host) }
 
+// ansiName is the name as a server with the sql_mode ANSI_QUOTES says it.
+func (a account) ansiName() string { return ansi(a.user) + "@" + ansi(a.host) }
+
+func ansi(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
 // identifier quotes a name. In backticks a backslash means nothing, whatever sql_mode says.
 func identifier(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// literal quotes what has neither quotes nor backslashes in it: hashes and random passwords. Anything else would be refused by the server.
-func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+// literal quotes a text for a statement that takes no parameters. The salts that MySQL makes are of any character below 128 but "$" and 0.
+func (a account) literal(text string) string {
+	if !a.raw {
+		text = strings.ReplaceAll(text, `\`, `\\`)
+	}
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}
 
 // querier is a *sql.DB or a *sql.Conn.
 type querier interface {
@@ -93,10 +106,11 @@ const (
 // look reads an account. A user that does not exist is sql.ErrNoRows.
 func (i *Issuer) look(ctx context.Context, q querier, user string) (account, error) {
 	a := account{user: user, host: i.cfg.Host}
-	var version string
-	if err := q.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	var version, mode string
+	if err := q.QueryRowContext(ctx, "SELECT VERSION(), @@SESSION.sql_mode").Scan(&version, &mode); err != nil {
 		return a, err
 	}
+	a.raw = strings.Contains(mode, "NO_BACKSLASH_ESCAPES")
 	if a.maria = strings.Contains(version, "MariaDB"); a.maria {
 		var priv []byte
 		if err := q.QueryRowContext(ctx, mariaQuery, a.user, a.host).Scan(&priv); err != nil {
@@ -168,8 +182,10 @@ type call struct {
 	sent bool // an ALTER USER was
 }
 
-// lockTime is how long a change waits for one by another process.
-const lockTime = 10
+const (
+	lockTime    = 10              // seconds that a change waits for one by another process
+	releaseTime = 3 * time.Second // how long it may take to let the next one go on
+)
 
 // change has do change a user while nobody else does. An error from before a statement was sent, and one that the server answered, say
 // that nothing was changed, as ErrNotIssued.
@@ -201,8 +217,13 @@ func (i *Issuer) try(ctx context.Context, c *call, user string, do func(*call, a
 	if got.Int64 != 1 {
 		return problem(fmt.Sprintf("mysqlusers: somebody else changes user %q at the same time", user), rotation.ErrConflict, rotation.ErrNotIssued)
 	}
-	// If it cannot be released the connection is broken, and the lock is gone with it.
-	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", lock) }()
+	defer func() {
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+		defer cancel()
+		if _, err := conn.ExecContext(release, "DO RELEASE_LOCK(?)", lock); err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // it is closed, and the lock goes with it
+		}
+	}()
 	a, err := i.look(ctx, conn, user)
 	if err != nil {
 		return err

@@ -18,12 +18,12 @@ import (
 // Check asks, without a change, whether the administrator may do all that is needed, and whether the second user can do what the
 // first one can. Its error names everything that is missing:
 //
-//   - The server takes changes, and one user can have two passwords there, if there is one: MariaDB 10.4, MySQL 8.0.14.
+//   - The server takes changes, and one user can have two passwords there, if there is one: MariaDB 10.4, MySQL 8.0.14. It takes hashes.
 //   - The administrator is none of the users, may read their accounts (SELECT on mysql.global_priv of MariaDB, on mysql.user of MySQL), and
 //     has CREATE USER, PROCESS and CONNECTION ADMIN (or SUPER). Privileges that come from roles are not seen in MySQL.
 //   - The users exist, their names belong to one account each, and their passwords are of a plugin that this package knows.
 //   - No user that is not locked has an empty password.
-//   - Both users were granted the same (SHOW GRANTS).
+//   - Both users were granted the same (SHOW GRANTS). What MySQL tells elsewhere is not compared: default roles, REQUIRE and limits.
 func (i *Issuer) Check(ctx context.Context) error {
 	accounts, err := i.accounts(ctx)
 	if err != nil {
@@ -70,6 +70,15 @@ func (i *Issuer) rights(ctx context.Context) (missing []string, denied bool, err
 	if i.dual() && !twoPasswords(version) {
 		missing = append(missing, "a user of this server has one password: two users are needed in Config.Users")
 	}
+	if strings.Contains(version, "MariaDB") {
+		var strict bool
+		if err := i.cfg.DB.QueryRowContext(ctx, strictQuery).Scan(&strict); err != nil {
+			return nil, false, err
+		}
+		if strict {
+			missing = append(missing, "the server refuses hashes, which a plugin that validates passwords cannot look into: SET GLOBAL strict_password_validation = OFF")
+		}
+	}
 	user, host, _ := strings.Cut(me, "@")
 	if slices.Contains(i.cfg.Users, user) {
 		missing = append(missing, fmt.Sprintf("the administrator is user %q itself: take another account for Config.DB", user))
@@ -89,6 +98,9 @@ func (i *Issuer) rights(ctx context.Context) (missing []string, denied bool, err
 	}
 	return missing, denied, nil
 }
+
+// strictQuery is of MariaDB.
+const strictQuery = "SELECT @@GLOBAL.strict_password_validation AND EXISTS (SELECT * FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE')"
 
 var versionParts = regexp.MustCompile(`(\d+)\.(\d+)\.(\d+)`)
 
@@ -148,7 +160,8 @@ func (i *Issuer) grants(ctx context.Context, a account) ([]string, error) {
 	}
 	lines, err := texts(rows)
 	for n, line := range lines {
-		lines[n] = strings.ReplaceAll(identifiedPart.ReplaceAllString(line, ""), a.name(), anyUser)
+		line, _, _ = strings.Cut(identifiedPart.ReplaceAllString(line, ""), " IDENTIFIED ") // of a form that is not known
+		lines[n] = strings.NewReplacer(a.name(), anyUser, a.ansiName(), anyUser).Replace(line)
 	}
 	return lines, err
 }

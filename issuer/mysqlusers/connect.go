@@ -42,6 +42,8 @@ func Login(base *mysql.Config) verify.Login {
 // Rejected reports whether a server has refused a login because of the key: a wrong password or no such user for that host, or a
 // locked account. A host that may not connect at all says nothing of the key.
 //
+// An account that requires TLS refuses a login without it in the same words as a wrong password: look to base.
+//
 // A MySQL account with FAILED_LOGIN_ATTEMPTS locks itself under another number (3955): no refusal of the key either.
 func Rejected(err error) bool {
 	var answer *mysql.MySQLError

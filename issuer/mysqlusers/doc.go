@@ -1,7 +1,12 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mysqlusers rotates the passwords of MySQL and MariaDB users, in one of two ways.
+// Package mysqlusers rotates the passwords of MySQL and MariaDB users, in one of two ways. It is a module of its own, for Go 1.26 (handover
+// itself asks for 1.25):
+//
+//	go get github.com/handover-go/handover/issuer/mysqlusers
+//
+// It needs MariaDB 10.4 or MySQL 8.0.14, or later.
 //
 // Two users with the same rights take turns (Config.Users names both): orders_a is in use, orders_b gets a new password and is
 // unlocked, everybody moves to orders_b, and orders_a is locked until its turn comes. The user's name is the key's ID, so IDs come
@@ -26,6 +31,9 @@
 // today under rotation, as a key with ID "orders_a", or "orders" where it is one user; its value tells it from others. A view or
 // routine whose definer is a user works on while that is locked.
 //
+// The fingerprint of a key, which records hold, is the beginning of a hash of what mysql_native_password stores. Of 32 random bytes it
+// tells nothing; of a password that a person made up it confirms a guess, and its first rotation ends that.
+//
 // # Sessions
 //
 // A session outlives the password that it was opened with, and a lock too. So [Issuer.Revoke] ends the sessions of a user that loses its
@@ -35,7 +43,9 @@
 // time, and a few seconds, as Binding.Lag.
 //
 // Of one user with two passwords no server tells which session was opened with which. There is no trial then, Revoke leaves the
-// sessions alone, and who logged in with a leaked password stays: after an emergency a person calls [Issuer.EndSessions].
+// sessions alone, and who logged in with a leaked password stays: after an emergency a person calls [Issuer.EndSessions]. The proof that a
+// password is dead is a few refused logins of that user (Policy.Proofs): FAILED_LOGIN_ATTEMPTS of MySQL and max_password_errors of
+// MariaDB must allow for more, or the living password is locked out with the dead one.
 //
 // [Issuer.Sessions] is for the Verifier of a consumer that cannot tell by itself: it sees in information_schema.PROCESSLIST which user the
 // open sessions are of. That list knows the present and no past. So List tells no use of keys, and nothing here ever claims that a
@@ -46,7 +56,8 @@
 // A password is 32 random bytes in hexadecimal. Accounts with mysql_native_password or (MySQL) caching_sha2_password keep their plugin,
 // others are refused. The server is sent a hash that is made here, so that no log holds the password, with one exception: MySQL takes the
 // second password of a user only as it is (RETAIN CURRENT PASSWORD needs BY). MySQL hides it in its own logs; the connection of
-// Config.DB has to be encrypted (tls in the DSN). MySQL 8.4 has mysql_native_password off, and 9 has none.
+// Config.DB has to be encrypted (tls in the DSN). MySQL 8.4 has mysql_native_password off, and 9 has none. A MariaDB that validates passwords
+// by a plugin refuses hashes while strict_password_validation is on.
 //
 // MySQL: a second RETAIN would end the password in use, and one without it leaves the second one in place. Neither is sent where it
 // would do harm; a password that the server has is never set again. Do not use both ways of an account by hand beside this package.

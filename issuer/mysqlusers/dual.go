@@ -23,13 +23,17 @@ func (c *call) add(ctx context.Context, a account, value secret.Value) error {
 	if len(a.entries) > 1 {
 		return problem(fmt.Sprintf("mysqlusers: Issue: user %q has two passwords already: revoke the key that is not in use", a.user), rotation.ErrNoSlot, rotation.ErrNotIssued)
 	}
+	if a.locked {
+		return problem(fmt.Sprintf("mysqlusers: Issue: user %q has a password and is locked: somebody else has done that, who has to unlock it", a.user), rotation.ErrNotIssued)
+	}
 	if a.entries[0].auth == "" {
 		return problem(fmt.Sprintf("mysqlusers: Issue: user %q has an empty password: give it one, or lock the account", a.user), rotation.ErrNotIssued)
 	}
 	if a.maria {
 		return c.alter(ctx, a, a.identified(hashFor(native, value), a.entries[0]))
 	}
-	return c.alter(ctx, a, " IDENTIFIED BY "+literal(value.Reveal())+" RETAIN CURRENT PASSWORD")
+	// Where the plugin is not said a server may take its default, and a change of plugin discards the other password.
+	return c.alter(ctx, a, " IDENTIFIED WITH "+a.entries[0].plugin+" BY "+a.literal(value.Reveal())+" RETAIN CURRENT PASSWORD")
 }
 
 // drop takes one of two passwords away. The other is accepted at every moment.

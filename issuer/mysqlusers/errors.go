@@ -85,8 +85,12 @@ func answered(number uint16) (string, []error) {
 		return "the administrator lacks a right: Check names it" + at, []error{rotation.ErrDenied}
 	case 1045, 1130, 1698, 3118, 4151:
 		return "the server refuses the administrator's login: look at the credential of Config.DB" + at, []error{rotation.ErrDenied}
+	case 1396:
+		return "the server refuses the user's password: in MariaDB strict_password_validation has to be off, as it refuses hashes" + at, nil
 	case 1290, 1792, 1836:
 		return "the server takes no changes: connect Config.DB to the primary" + at, nil
+	case 1054, 1146:
+		return "the server does not keep accounts in the way that is known here: MariaDB 10.4 or MySQL 8.0.14 is needed" + at, nil
 	case 1040, 1203:
 		return "the server has no free connection: it is asked again" + at, nil
 	case 1053:

@@ -29,6 +29,7 @@ import (
 // TestMySQL shows where there is one.
 type fakeMySQL struct {
 	plugin string
+	raw    bool          // its sql_mode is NO_BACKSLASH_ESCAPES
 	lock   chan struct{} // full while a connection has what GET_LOCK gives; a mutex would keep a bubble's clock from going on
 
 	mu     sync.Mutex // guards the fields below
@@ -100,8 +101,12 @@ func (c *fakeConn) QueryContext(ctx context.Context, query string, args []driver
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
 	switch {
-	case query == "SELECT VERSION()":
-		return answer([]driver.Value{"8.4.9"})
+	case query == "SELECT VERSION(), @@SESSION.sql_mode":
+		mode := "STRICT_TRANS_TABLES"
+		if c.f.raw {
+			mode = "STRICT_TRANS_TABLES,NO_BACKSLASH_ESCAPES"
+		}
+		return answer([]driver.Value{"8.4.9", mode})
 	case strings.HasPrefix(query, "SELECT plugin") && args[0].Value == fakeUser:
 		locked := "N"
 		if c.f.locked {
@@ -121,8 +126,8 @@ func (c *fakeConn) QueryContext(ctx context.Context, query string, args []driver
 }
 
 var (
-	setsHash    = regexp.MustCompile("^ALTER USER `orders`@`%` IDENTIFIED WITH (\\w+) AS '([^']*)'( ACCOUNT (?:UN)?LOCK)?$")
-	retains     = regexp.MustCompile("^ALTER USER `orders`@`%` IDENTIFIED BY '([^']*)' RETAIN CURRENT PASSWORD$")
+	setsHash    = regexp.MustCompile("(?s)^ALTER USER `orders`@`%` IDENTIFIED WITH (\\w+) AS '(.*)'( ACCOUNT (?:UN)?LOCK)?$")
+	retains     = regexp.MustCompile("^ALTER USER `orders`@`%` IDENTIFIED WITH (\\w+) BY '([^']*)' RETAIN CURRENT PASSWORD$")
 	discardsOld = "ALTER USER `orders`@`%` DISCARD OLD PASSWORD"
 )
 
@@ -145,7 +150,11 @@ func (c *fakeConn) ExecContext(ctx context.Context, query string, _ []driver.Nam
 		return driver.ResultNoRows, nil
 	}
 	if p := setsHash.FindStringSubmatch(query); p != nil { // without RETAIN the second password stays as it is
-		f.plugin, f.first = p[1], p[2]
+		hash, ok := f.unquote(p[2])
+		if !ok || p[1] != f.plugin { // a change of plugin ends the second one
+			return nil, &mysql.MySQLError{Number: 1827, Message: query}
+		}
+		f.first = hash
 		if p[3] != "" {
 			f.locked = p[3] == " ACCOUNT LOCK"
 		}
@@ -155,7 +164,10 @@ func (c *fakeConn) ExecContext(ctx context.Context, query string, _ []driver.Nam
 		if f.first == "" {
 			return nil, &mysql.MySQLError{Number: 3878, Message: query}
 		}
-		f.second, f.first = f.first, mysqlusers.HashFor(f.plugin, secret.New(p[1])) // whatever was the second is gone
+		if p[1] != f.plugin {
+			return nil, &mysql.MySQLError{Number: 3894, Message: query}
+		}
+		f.second, f.first = f.first, mysqlusers.ServerHash(f.plugin, secret.New(p[2])) // whatever was the second is gone
 		return lost()
 	}
 	if query == discardsOld {
@@ -163,6 +175,20 @@ func (c *fakeConn) ExecContext(ctx context.Context, query string, _ []driver.Nam
 		return driver.ResultNoRows, nil
 	}
 	return nil, &mysql.MySQLError{Number: 1064, Message: query}
+}
+
+// unquote reads what stands between the quotes of a literal; false if the literal ends before.
+func (f *fakeMySQL) unquote(text string) (string, bool) {
+	var out strings.Builder
+	for n := 0; n < len(text); n++ {
+		if text[n] == '\'' || text[n] == '\\' && !f.raw {
+			if n++; n == len(text) || text[n] != text[n-1] {
+				return "", false // the server knows more escapes, of which none is used here
+			}
+		}
+		out.WriteByte(text[n])
+	}
+	return out.String(), true
 }
 
 // verifier logs in.
@@ -234,7 +260,14 @@ func TestFakeMySQLSimulate(t *testing.T) {
 
 // RETAIN said twice ends the password in use, DISCARD OLD ends whatever is second: neither is ever sent where it would.
 func TestFakeMySQLKeepsTheOtherPassword(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		t.Run(fmt.Sprintf("NO_BACKSLASH_ESCAPES %v", raw), func(t *testing.T) { testFakeKeeps(t, raw) })
+	}
+}
+
+func testFakeKeeps(t *testing.T, raw bool) {
 	f := newFake("caching_sha2_password")
+	f.raw = raw
 	i, err := f.issuer(t)
 	require.NoError(t, err)
 	accepted := func(keys ...rotation.Key) {
@@ -279,6 +312,8 @@ func TestFakeMySQLKeepsTheOtherPassword(t *testing.T) {
 	require.NoError(t, i.Revoke(t.Context(), first))
 	accepted(third)
 	require.ErrorIs(t, f.verifier().Verify(t.Context(), first), rotation.ErrRejected)
+	require.NoError(t, i.Revoke(t.Context(), mustIssue(t, i, third)), "what stays has a salt of the server's own")
+	accepted(third)
 	identity := third
 	identity.Secret = secret.Value{}
 	require.ErrorContains(t, i.Revoke(t.Context(), identity), "without its value it cannot be told")

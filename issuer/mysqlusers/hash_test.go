@@ -4,6 +4,7 @@
 package mysqlusers
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"testing"
 
@@ -12,8 +13,22 @@ import (
 	"github.com/handover-go/handover/secret"
 )
 
-// HashFor and HashMatches are for the fake server.
-func HashFor(plugin string, value secret.Value) string { return hashFor(plugin, value).auth }
+// ServerHash and HashMatches are for the fake server. The first is made as a MySQL does, whose salts have any character below 128 but "$" and 0.
+func ServerHash(plugin string, value secret.Value) string {
+	if plugin == native {
+		return nativeHash(value)
+	}
+	salt := make([]byte, sha2Salt-3, sha2Salt)
+	rand.Read(salt)
+	for i, b := range salt {
+		salt[i] = max(1, b&127)
+		if salt[i] == '$' {
+			salt[i]++
+		}
+	}
+	salt = append(salt, `'\"`...) // in all of them, and not in some
+	return sha2Prefix + string(salt) + sha256crypt(value.Reveal(), string(salt))
+}
 
 func HashMatches(plugin, hash string, value secret.Value) bool {
 	n, _ := account{entries: []entry{{plugin, hash}}}.find(value)

@@ -166,7 +166,8 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 }
 
 // Revoke takes the password away. A user that has no other is locked, and its sessions are ended, as a session outlives the password
-// that it was opened with. If the user does not hold the password any more nothing is done, and nil is returned.
+// that it was opened with. If the user does not hold the password any more nothing is done, and nil is returned. A login that was let in
+// before, and takes the server more than a tenth of a second to show, is not seen.
 //
 // Where the user keeps another password its sessions stay: nobody can tell which of them were opened with which. See [Issuer.EndSessions].
 //
@@ -204,7 +205,8 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 
 // Disable locks the account of key. That leaves sessions as they are, so it would prove nothing of a connection pool that is full:
 // while a session of the user is open Disable changes nothing, and its error tells where it comes from. That is the last look
-// before a password is taken away for good, and it comes from the server.
+// before a password is taken away for good, and it comes from the server. An account that is locked already, and has a session all the
+// same, is unlocked again: whoever has it will want another one.
 //
 // It fails with rotation.ErrNotFound if the user holds another password, and with errors.ErrUnsupported where one user has two.
 func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
@@ -212,15 +214,32 @@ func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
 	if err != nil {
 		return err
 	}
-	if err := i.lock(ctx, "Disable", user, key, func(context.Context) error { return i.unused(ctx, user) }, " ACCOUNT LOCK"); err != nil {
+	err = i.change(ctx, "Disable", user, func(c *call, a account) error {
+		if err := i.holds("Disable", a, key); err != nil || a.locked {
+			return err
+		}
+		if err := i.unused(ctx, user); err != nil {
+			return err
+		}
+		return c.alter(ctx, a, " ACCOUNT LOCK")
+	})
+	if err != nil {
 		return err
 	}
-	err = i.unused(ctx, user) // one can have begun in between
-	if err != nil {
-		return errors.Join(err, i.Enable(ctx, key))
+	err = pause(ctx, opening) // one can have begun in between
+	if err == nil {
+		err = i.unused(ctx, user)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	return errors.Join(failed(ctx, "Disable", user, err), i.Enable(undo, key))
 }
+
+// undoTime is how long a Disable that came to nothing may take to unlock the account again.
+const undoTime = 3 * time.Second
 
 // Enable unlocks the account of key, with the password that it has. It fails with rotation.ErrNotFound if that was taken away, and
 // with errors.ErrUnsupported where one user has two.
@@ -229,7 +248,21 @@ func (i *Issuer) Enable(ctx context.Context, key rotation.Key) error {
 	if err != nil {
 		return err
 	}
-	return i.lock(ctx, "Enable", user, key, nil, " ACCOUNT UNLOCK")
+	return i.change(ctx, "Enable", user, func(c *call, a account) error {
+		if err := i.holds("Enable", a, key); err != nil {
+			return err
+		}
+		return c.alter(ctx, a, " ACCOUNT UNLOCK")
+	})
+}
+
+// holds returns rotation.ErrNotFound if the account has not got the key.
+func (i *Issuer) holds(what string, a account, key rotation.Key) error {
+	n, err := i.held(what, a, key)
+	if err == nil && n < 0 {
+		err = problem(fmt.Sprintf("mysqlusers: %s: user %q does not hold this key any more", what, a.user), rotation.ErrNotFound)
+	}
+	return err
 }
 
 // switched is the user that is switched off or on.
@@ -238,22 +271,6 @@ func (i *Issuer) switched(ctx context.Context, what string, key rotation.Key) (s
 		return "", problem("mysqlusers: "+what+": a user with two passwords cannot be switched off for one of them", errors.ErrUnsupported)
 	}
 	return i.userOf(ctx, what, key)
-}
-
-func (i *Issuer) lock(ctx context.Context, what, user string, key rotation.Key, first func(context.Context) error, option string) error {
-	return i.change(ctx, what, user, func(c *call, a account) error {
-		n, err := i.held(what, a, key)
-		if err == nil && n < 0 {
-			err = problem(fmt.Sprintf("mysqlusers: %s: user %q does not hold this key any more", what, user), rotation.ErrNotFound)
-		}
-		if err == nil && first != nil {
-			err = first(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		return c.alter(ctx, a, option)
-	})
 }
 
 // List returns what each user holds, locked ones as disabled. Where one user has two passwords of caching_sha2_password it fails with

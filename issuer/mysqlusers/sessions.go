@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	sessionLook = 10 * time.Millisecond  // between two looks at sessions that are to end
+	sessionLook = 20 * time.Millisecond  // between two looks at sessions that are to end
 	goodbye     = 100 * time.Millisecond // a session that was closed takes so long to be gone, on a server that is busy
+	opening     = 100 * time.Millisecond // and one that was let in so long to be shown
 )
 
 // session is one that is open.
@@ -29,7 +30,7 @@ type session struct {
 
 // sessions are those of a user, oldest first.
 func (i *Issuer) sessions(ctx context.Context, user string) ([]session, error) {
-	rows, err := i.cfg.DB.QueryContext(ctx, "SELECT ID, COALESCE(HOST, '') FROM information_schema.PROCESSLIST WHERE USER = ? AND ID <> CONNECTION_ID() ORDER BY ID", user)
+	rows, err := i.cfg.DB.QueryContext(ctx, "SELECT ID, COALESCE(HOST, ''), USER FROM information_schema.PROCESSLIST WHERE USER = ? AND ID <> CONNECTION_ID() ORDER BY ID", user)
 	if err != nil {
 		return nil, err
 	}
@@ -37,8 +38,12 @@ func (i *Issuer) sessions(ctx context.Context, user string) ([]session, error) {
 	var open []session
 	for rows.Next() {
 		var s session
-		if err := rows.Scan(&s.id, &s.host); err != nil {
+		var name string
+		if err := rows.Scan(&s.id, &s.host, &name); err != nil {
 			return nil, err
+		}
+		if name != user { // the server compares names of accounts to the letter, and those in this list without regard to case
+			continue
 		}
 		if host, _, err := net.SplitHostPort(s.host); err == nil {
 			s.host = host
@@ -56,7 +61,7 @@ func (i *Issuer) EndSessions(ctx context.Context, user string) error {
 	if !slices.Contains(i.cfg.Users, user) {
 		return problem(fmt.Sprintf("mysqlusers: EndSessions: user %q is none of Config.Users, and is not touched", user))
 	}
-	quiet := 0
+	last := time.Now() // when one can have been let in, or was seen
 	for {
 		open, err := i.sessions(ctx, user)
 		if err != nil {
@@ -69,10 +74,10 @@ func (i *Issuer) EndSessions(ctx context.Context, user string) error {
 				return failed(ctx, what, user, err)
 			}
 		}
-		if quiet++; len(open) > 0 {
-			quiet = 0
-		}
-		if quiet == 2 { // one that was just opened is not shown yet
+		switch {
+		case len(open) > 0:
+			last = time.Now()
+		case time.Since(last) >= opening:
 			return nil
 		}
 		if err := pause(ctx, sessionLook); err != nil {

@@ -32,7 +32,8 @@ const mysqlDSN = "HANDOVER_MYSQL_DSN"
 type world struct {
 	root  *sql.DB
 	admin *sql.DB
-	me    string        // the administrator's name
+	as    *mysql.Config // the administrator's
+	me    string        // its name
 	base  *mysql.Config // where users log in
 	maria bool
 }
@@ -48,6 +49,7 @@ var tests = map[string]func(*testing.T, *world){
 	"passwords are not logged": testLog,
 	"slot returns":             testSlotReturns,
 	"revoke ends sessions":     testRevokeEndsSessions,
+	"revoke among logins":      testRevokeAmongLogins,
 	"disable waits":            testDisableWaits,
 	"seeded key":               testSeeded,
 	"seeded key of one user":   testSeededDual,
@@ -58,6 +60,7 @@ var tests = map[string]func(*testing.T, *world){
 	"sessions":                 testSessions,
 	"check":                    testCheck,
 	"pool under load":          testPool,
+	"lost answers":             testLostAnswers,
 }
 
 func TestMariaDB(t *testing.T) {
@@ -98,9 +101,9 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.base = root.Clone()
 	w.base.User, w.base.Passwd, w.base.DBName = "", "", ""
 	w.base.Timeout = 10 * time.Second
-	as := w.base.Clone()
-	as.User, as.Passwd = w.me, password
-	w.admin = open(t, as)
+	w.as = w.base.Clone()
+	w.as.User, w.as.Passwd = w.me, password
+	w.admin = open(t, w.as)
 	return w
 }
 
@@ -140,11 +143,13 @@ func (w *world) create2(t testing.TB) *mysqlusers.Issuer {
 	return i
 }
 
-func (w *world) create1(t testing.TB) *mysqlusers.Issuer {
+func (w *world) create1(t testing.TB) *mysqlusers.Issuer { return w.issuer(t, w.single(t)) }
+
+func (w *world) single(t testing.TB) string {
 	user := unique("one")
 	require.NoError(t, w.create(t.Context(), user))
 	t.Cleanup(func() { w.drop(t, user) })
-	return w.issuer(t, user)
+	return user
 }
 
 func (w *world) pair(t testing.TB) (*mysqlusers.Issuer, string, string) {

@@ -4,30 +4,20 @@
 package mysqlusers_test
 
 import (
-	"context"
-	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/handover-go/handover/consumer"
 	"github.com/handover-go/handover/issuer/mysqlusers"
-	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
-	"github.com/handover-go/handover/store"
 )
 
 // login opens a session with a key, which stays until the test ends it.
@@ -184,6 +174,14 @@ func testRevokeEndsSessions(t *testing.T, w *world) {
 	require.NoError(t, c.PingContext(t.Context()))
 	require.NoError(t, i.Revoke(t.Context(), key))
 	require.Error(t, c.PingContext(t.Context()))
+
+	// Names differ by case, and the list of sessions does not tell.
+	upper := strings.ToUpper(a)
+	w.do(t, "CREATE USER "+quoted(upper)+" IDENTIFIED BY 'byhand1'")
+	defer w.drop(t, upper)
+	c = w.login(t, rotation.Key{ID: upper, Secret: byHand.Secret})
+	require.NoError(t, i.EndSessions(t.Context(), a))
+	require.NoError(t, c.PingContext(t.Context()))
 }
 
 // ACCOUNT LOCK leaves sessions as they are: it would prove nothing of whoever has one, so it waits and names them.
@@ -197,7 +195,14 @@ func testDisableWaits(t *testing.T, w *world) {
 	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // the way to have the pool close it
 	require.NoError(t, i.Disable(t.Context(), key))
 	w.refuses(t, key)
+	require.NoError(t, i.Disable(t.Context(), key), "again, as after a lost answer")
 	require.NoError(t, i.Enable(t.Context(), key))
+	w.accepts(t, key)
+
+	// One that was cut short has left the account locked, and its pool cannot grow: the next one mends that.
+	w.login(t, key)
+	w.do(t, "ALTER USER "+quoted(a)+" ACCOUNT LOCK")
+	require.ErrorContains(t, i.Disable(t.Context(), key), "has 1 session open")
 	w.accepts(t, key)
 }
 
@@ -282,7 +287,17 @@ func testDual(t *testing.T, w *world) {
 	require.NoError(t, i.Revoke(t.Context(), third), "the last one goes")
 	w.refuses(t, third)
 	require.Error(t, session.PingContext(t.Context()))
-	w.accepts(t, mustIssue(t, i, third))
+	fourth := mustIssue(t, i, third)
+	w.accepts(t, fourth)
+
+	w.do(t, "ALTER USER "+quoted(mysqlusers.UserOf(fourth))+" ACCOUNT LOCK")
+	for _, chosen := range []rotation.Key{fourth, third} {
+		_, err = i.Issue(t.Context(), rotation.IssueRequest{Name: "locked", Current: fourth, Chosen: chosen})
+		require.ErrorContains(t, err, "has a password and is locked")
+		require.ErrorIs(t, err, rotation.ErrNotIssued)
+	}
+	w.do(t, "ALTER USER "+quoted(mysqlusers.UserOf(fourth))+" ACCOUNT UNLOCK")
+	w.accepts(t, fourth)
 }
 
 // A user that can log in may be in use: it is never taken over, and no other user is touched at all.
@@ -384,6 +399,13 @@ func testSessions(t *testing.T, w *world) {
 func testCheck(t *testing.T, w *world) {
 	i, a, b := w.pair(t)
 	require.NoError(t, i.Check(t.Context()))
+	otherwise := w.as.Clone()
+	otherwise.Params = map[string]string{"sql_mode": "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"}
+	_, other, another := w.pair(t)
+	quoting, err := mysqlusers.New(mysqlusers.Config{DB: open(t, otherwise), Server: w.base.Addr, Users: []string{other, another}})
+	require.NoError(t, err)
+	require.NoError(t, quoting.Check(t.Context()), "the server quotes names otherwise")
+	require.NoError(t, quoting.Revoke(t.Context(), mustIssue(t, quoting, rotation.Key{})))
 	kill := "CONNECTION_ADMIN"
 	if w.maria {
 		kill = "CONNECTION ADMIN"
@@ -412,6 +434,15 @@ func testCheck(t *testing.T, w *world) {
 	}
 	require.ErrorContains(t, w.issuer(t, w.me).Check(t.Context()), "the administrator is user")
 	if w.maria {
+		if _, err := w.root.Exec("INSTALL SONAME 'simple_password_check'"); err == nil { // not every package has it
+			checked := i.Check(t.Context())
+			_, err := issue(t.Context(), i, rotation.Key{ID: b})
+			w.do(t, "UNINSTALL SONAME 'simple_password_check'")
+			require.ErrorContains(t, checked, "SET GLOBAL strict_password_validation = OFF")
+			require.ErrorContains(t, err, "strict_password_validation has to be off")
+			require.ErrorIs(t, err, rotation.ErrNotIssued)
+			require.NoError(t, i.Check(t.Context()))
+		}
 		hash := "mysql_native_password USING PASSWORD('x"
 		w.do(t, "ALTER USER "+quoted(a)+" IDENTIFIED VIA "+hash+"1') OR "+hash+"2')")
 		require.ErrorContains(t, i.Check(t.Context()), "has two passwords: where users take turns each has one")
@@ -421,67 +452,4 @@ func testCheck(t *testing.T, w *world) {
 		require.ErrorContains(t, err, "plugin unix_socket")
 		require.ErrorIs(t, err, rotation.ErrNotIssued)
 	}
-}
-
-// A pool under load goes through three rotations, with two users and with two passwords, and no query fails.
-func testPool(t *testing.T, w *world) {
-	t.Run("two users", func(t *testing.T) { poolUnderLoad(t, w, w.create2(t)) })
-	t.Run("two passwords", func(t *testing.T) { poolUnderLoad(t, w, w.create1(t)) })
-}
-
-func poolUnderLoad(t *testing.T, w *world, i *mysqlusers.Issuer) {
-	secrets := store.NewMemory()
-	require.NoError(t, store.Seed(t.Context(), secrets, "orders-db", mustIssue(t, i, rotation.Key{})))
-	handle, err := consumer.Follow(t.Context(), consumer.Source{Store: secrets, Credential: "orders-db", Every: 20 * time.Millisecond})
-	require.NoError(t, err)
-	defer handle.Close()
-	rotator, err := rotation.New(rotation.Config{
-		Journal: journal.NewMemory(), Store: secrets, Lease: 6 * time.Second, CallTimeout: 5 * time.Second, ClockSkew: 10 * time.Millisecond,
-		Credentials: []rotation.Credential{{
-			Name: "orders-db", Type: rotation.Database, Issuer: i, Verifier: w.verifier(),
-			Consumers: []rotation.Binding{{Name: "orders", Consumer: handle, Lag: 2500 * time.Millisecond}}, // database/sql looks once a second
-			Policy:    rotation.Policy{Overlap: 10 * time.Millisecond, Quiet: 10 * time.Millisecond},
-		}},
-	})
-	require.NoError(t, err)
-	db := sql.OpenDB(consumer.Connector(handle, mysqlusers.Connect(w.base)))
-	defer db.Close()
-	db.SetMaxOpenConns(6)
-	db.SetMaxIdleConns(6)
-	db.SetConnMaxLifetime(200 * time.Millisecond)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	var work sync.WaitGroup
-	var queries, failures atomic.Int64
-	for range 6 {
-		work.Go(func() {
-			for ctx.Err() == nil {
-				var zero int
-				if err := db.QueryRowContext(context.WithoutCancel(ctx), "SELECT SLEEP(0.003)").Scan(&zero); err != nil {
-					failures.Add(1)
-					t.Log(err)
-				}
-				queries.Add(1)
-			}
-		})
-	}
-	var users []string
-	for range 3 {
-		st, err := rotator.Rotate(t.Context(), "orders-db", rotation.Trigger{ID: rand.Text()})
-		assert.Eventually(t, func() bool {
-			if st.Last == nil || st.Open != nil {
-				st, err = rotator.Advance(t.Context(), "orders-db")
-			}
-			return st.Last != nil && st.Open == nil
-		}, 2*time.Minute, 20*time.Millisecond, "%v", err)
-		assert.Equal(t, rotation.Rotated, st.Last.Outcome, "%v", st)
-		assert.Empty(t, st.Debts)
-		users = append(users, st.Last.NewID)
-	}
-	cancel()
-	work.Wait()
-	require.Zero(t, failures.Load())
-	require.Greater(t, queries.Load(), int64(100))
-	require.Len(t, slices.Compact(users), 3, "each one is another than the one before")
-	t.Logf("%d queries, none failed", queries.Load())
 }

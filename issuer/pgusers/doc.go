@@ -1,13 +1,16 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pgusers rotates the passwords of PostgreSQL users.
+// Package pgusers rotates the passwords of PostgreSQL users. It is a module of its own, for Go 1.26 (handover itself asks for 1.25):
+//
+//	go get github.com/handover-go/handover/issuer/pgusers
 //
 // A PostgreSQL role has one password, and ALTER ROLE ... PASSWORD ends the old one at once. Two passwords at a time take two roles
 // with the same rights: they take turns. Orders_a is in use, orders_b gets a new password and may log in, everybody moves to
 // orders_b, and orders_a may log in no more until its turn comes. The user's name is the key's ID, so IDs come back, and what is
 // left of an old key must never touch the new one in the same place: the end of each user's comment (COMMENT ON ROLE) tells the
-// name of the key that it holds, "[handover: key orders-db-v4-k7q2m9]". Leave that to this package.
+// name of the key that it holds, "[handover: key orders-db-v4-k7q2m9]". Leave that to this package; but
+// whoever has to set a password by hand takes it away as well (COMMENT ON ROLE orders_a IS NULL), as that is another key.
 //
 // # Preparing
 //
@@ -22,9 +25,17 @@
 //	CREATE ROLE rotator LOGIN CREATEROLE PASSWORD '...';
 //	GRANT pg_signal_backend TO rotator;
 //	GRANT orders_a, orders_b TO rotator WITH ADMIN OPTION;         -- needed from PostgreSQL 16 on
+//	CREATE SCHEMA AUTHORIZATION rotator;                           -- for a journal of the rotator's in this database
+//
+// The user that is not in use must be NOLOGIN: one that can log in counts as a key in use.
+//
+// pg_hba.conf has to let both in. Before PostgreSQL 16 CREATEROLE reaches every role that is no superuser: guard the rotator's
+// password as you would a superuser's, or rotate it too.
 //
 // [Issuer.Check] compares the two users and names what is missing, also for the administrator. Then store.Seed puts the password of
-// today under rotation, as a key with ID "orders_a". An application that has "orders" itself as its user moves to orders_a by
+// today under rotation, as a key with ID "orders_a" and the attribute "user" of the same value. The user changes with
+// every rotation: readers of the store need it beside the password (Config.Attributes of store/vaultkv, Config.Fields of
+// others, with "user"). An application that has "orders" itself as its user moves to orders_a by
 // hand first, or that user is one of the two.
 //
 // # Sessions

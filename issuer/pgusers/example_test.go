@@ -6,6 +6,7 @@ package pgusers_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/handover-go/handover/issuer/pgusers"
 	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/secret"
 	"github.com/handover-go/handover/store"
 )
 
@@ -32,11 +34,30 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	base, err := pgx.ParseConfig("host=db.example.com dbname=orders sslmode=verify-full")
+	if err := users.Check(ctx); err != nil {
+		log.Fatal(err)
+	}
+	base, err := pgx.ParseConfig("host=db.example.com dbname=orders sslmode=verify-full application_name=orders") // a name, for who looks for open sessions
 	if err != nil {
 		log.Fatal(err)
 	}
-	secrets := store.NewMemory() // store.OpenFile, or a secret manager
+	secrets, err := store.OpenFile("/var/lib/orders/secrets", secret.New(os.Getenv("SECRETS_KEY"))) // or a secret manager
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = store.Seed(ctx, secrets, "orders-db", rotation.Key{
+		ID:         "orders_a", // who logs in today
+		Attributes: map[string]string{"user": "orders_a"},
+		Secret:     secret.New(os.Getenv("ORDERS_PASSWORD")),
+		IssuedAt:   time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC),
+	})
+	if err != nil && !errors.Is(err, rotation.ErrConflict) { // it is under rotation since an earlier start
+		log.Fatal(err)
+	}
+	progress := journal.NewPostgres(admin, "rotation")
+	if err := progress.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
 	key, err := consumer.Follow(ctx, consumer.Source{Store: secrets, Credential: "orders-db"})
 	if err != nil {
 		log.Fatal(err)
@@ -50,7 +71,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	rotator, err := rotation.New(rotation.Config{
-		Journal: journal.NewPostgres(admin, "rotation"),
+		Journal: progress,
 		Store:   secrets,
 		Credentials: []rotation.Credential{{
 			Name: "orders-db", Type: rotation.Database, Issuer: users, Verifier: pgusers.Login(base),

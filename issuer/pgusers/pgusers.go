@@ -20,7 +20,7 @@ import (
 
 // Config says which users take turns, and who may change them.
 type Config struct {
-	DB     *sql.DB // required: connected to the primary as a role that may alter the users, and is none of them; see [Issuer.Check]
+	DB     *sql.DB // required: to the primary, as a role that may alter the users, and is none of them; see [Issuer.Check]. Each process that rotates them uses the same database
 	Server string  // required: what records call the server, "db.example.com:5432/orders". A change stops an open rotation
 
 	// Users are the two users that take turns: required, different, both existing, with the same rights, as the catalog spells
@@ -32,7 +32,7 @@ type Config struct {
 }
 
 // Issuer is a rotation.Issuer for the passwords of PostgreSQL users. It comes from [New], holds nothing open and is safe for
-// concurrent use, by several processes too: they change a user one after the other.
+// concurrent use, by several processes too: they change a user one after the other (an advisory lock, which is of one database).
 type Issuer struct{ cfg Config }
 
 var (
@@ -182,7 +182,8 @@ func (i *Issuer) issuable(user string, req rotation.IssueRequest) error {
 }
 
 // Revoke takes the password from the user of key, forbids it to log in and ends its sessions, as a session outlives the password
-// that it was opened with. If the user holds another key by now nothing is done, and nil is returned: key has died with that.
+// that it was opened with. If the user holds another key by now nothing is done, and nil is returned: key has died with that. A login that
+// was let in before, and takes the server more than a tenth of a second to show, is not seen.
 //
 // A user that was never given a key by this package holds whatever key is asked for; so does a key without an ID, where only one
 // such user can log in.
@@ -210,7 +211,8 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 
 // Disable forbids the user of key to log in. That leaves sessions as they are, so it would prove nothing of a connection pool that
 // is full: while a session of the user is open Disable changes nothing, and its error tells who holds it. That is the last
-// look before a password is taken away for good, and it comes from the server.
+// look before a password is taken away for good, and it comes from the server. A user that is switched off already, and has a session
+// all the same, is switched on again: whoever has it will want another one.
 //
 // It fails with rotation.ErrNotFound if the user holds another key, and with errors.ErrUnsupported where there is one user alone.
 func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
@@ -222,19 +224,34 @@ func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
 	if err != nil {
 		return failed(ctx, "Disable", user, err)
 	}
-	if s.holds(key) { // else login says so
+	if !s.holds(key) {
+		return notHeld("Disable", user)
+	}
+	if s.login {
 		if err := i.unused(ctx, user); err != nil {
 			return err
 		}
+		if err := i.login(ctx, "Disable", user, key, false); err != nil {
+			return err
+		}
 	}
-	if err := i.login(ctx, "Disable", user, key, false); err != nil {
-		return err
+	err = pause(ctx, opening) // one can have begun in between
+	if err == nil {
+		err = i.unused(ctx, user)
 	}
-	err = i.unused(ctx, user) // one can have begun in between
-	if err != nil {
-		return errors.Join(err, i.login(ctx, "Disable", user, key, true))
+	if err == nil {
+		return nil
 	}
-	return nil
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	return errors.Join(failed(ctx, "Disable", user, err), i.login(undo, "Disable", user, key, true))
+}
+
+// undoTime is how long a Disable that came to nothing may take to let the user log in again.
+const undoTime = 3 * time.Second
+
+func notHeld(what, user string) error {
+	return problem(fmt.Sprintf("pgusers: %s: user %q does not hold this key any more", what, user), rotation.ErrNotFound)
 }
 
 // Enable lets the user of key log in again, with the password that it has. It fails with rotation.ErrNotFound if that was taken
@@ -262,7 +279,7 @@ func (i *Issuer) login(ctx context.Context, what, user string, key rotation.Key,
 	}
 	return i.change(ctx, what, user, func(tx *sql.Tx, s slot) error {
 		if !s.holds(key) {
-			return problem(fmt.Sprintf("pgusers: %s: user %q does not hold this key any more", what, user), rotation.ErrNotFound)
+			return notHeld(what, user)
 		}
 		return s.write(ctx, tx, "ALTER ROLE "+identifier(user)+option, mark{holding, key.Name})
 	})

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -129,6 +130,38 @@ func TestEmergencyEndsSessions(t *testing.T) {
 	require.Error(t, thief.PingContext(t.Context()))
 	w.refuses(t, old)
 	w.accepts(t, s.handle.Key())
+}
+
+// Whoever is logging in while the password is taken away is out when Revoke returns.
+func TestRevokeAmongLogins(t *testing.T) {
+	w := start(t)
+	i, a, _ := w.pair(t)
+	key := mustIssue(t, i, rotation.Key{})
+	var work sync.WaitGroup
+	var logins atomic.Int64
+	for range 6 {
+		work.Go(func() {
+			for {
+				base := w.base()
+				base.User, base.Password = key.ID, key.Secret.Reveal()
+				c, err := pgx.ConnectConfig(t.Context(), base)
+				if err != nil { // a refusal, or the end of a session that has just begun
+					return
+				}
+				defer c.Close(context.WithoutCancel(t.Context()))
+				logins.Add(1)
+			}
+		})
+	}
+	assert.Eventually(t, func() bool { return logins.Load() > 20 }, time.Minute, time.Millisecond)
+	assert.NoError(t, i.Revoke(t.Context(), key))
+	assert.Never(t, func() bool {
+		var open int
+		err := w.super.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE usename = $1", a).Scan(&open)
+		return err != nil || open > 0
+	}, 300*time.Millisecond, 20*time.Millisecond)
+	work.Wait()
+	t.Logf("%d logins", logins.Load())
 }
 
 // The server dies in the middle of Issue: when COMMIT has arrived, and before. The error says neither yes nor no, and the

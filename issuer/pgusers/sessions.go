@@ -13,25 +13,26 @@ import (
 )
 
 const (
-	sessionLook = 10 * time.Millisecond  // between two looks at sessions that are to end
+	sessionLook = 20 * time.Millisecond  // between two looks at sessions that are to end
 	goodbye     = 100 * time.Millisecond // a session that was closed takes so long to be gone, on a server that is busy
+	opening     = 100 * time.Millisecond // and one that was let in so long to be shown
 )
 
 const ofUser = ` FROM pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid()`
 
-// terminate ends the sessions of a user and sees them gone, twice, as one that was just opened is not shown yet.
+// terminate ends the sessions of a user and sees them gone, for a while: one that was let in just before is not shown yet.
 func (i *Issuer) terminate(ctx context.Context, user string) error {
-	quiet := 0
+	last := time.Now() // when one can have been let in, or was seen
 	for {
 		var open int
 		err := i.cfg.DB.QueryRowContext(ctx, `SELECT count(pg_terminate_backend(pid))`+ofUser, user).Scan(&open)
 		if err != nil {
 			return failed(ctx, "the sessions of a user that lost its password were not ended", user, err)
 		}
-		if quiet++; open > 0 {
-			quiet = 0
-		}
-		if quiet == 2 {
+		switch {
+		case open > 0:
+			last = time.Now()
+		case time.Since(last) >= opening:
 			return nil
 		}
 		if err := pause(ctx, sessionLook); err != nil {
@@ -103,7 +104,7 @@ func (s *Sessions) Observe(ctx context.Context) ([]rotation.Instance, error) {
 	var seen []rotation.Instance
 	asOf := time.Now()
 	for _, user := range s.issuer.cfg.Users {
-		rows, err := s.issuer.cfg.DB.QueryContext(ctx, `SELECT pid`+ofUser+` AND application_name = $2 ORDER BY backend_start`, user, s.application)
+		rows, err := s.issuer.cfg.DB.QueryContext(ctx, `SELECT pid`+ofUser+` AND application_name = $2 ORDER BY pid`, user, s.application)
 		if err != nil {
 			return nil, failed(ctx, "Sessions", user, err)
 		}

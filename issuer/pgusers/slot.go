@@ -38,7 +38,8 @@ const (
 	freed    state = "free"
 )
 
-var marked = regexp.MustCompile(`(?s)^(.*?) ?\[handover: (key|free) ?(.*)\]$`)
+// marked finds the last mark of a comment: what stands before it is somebody else's, whatever it looks like.
+var marked = regexp.MustCompile(`(?s)^(?:(.*) )?\[handover: (key|free)(?: (.*))?\]$`)
 
 func parseComment(text string) (note string, m mark) {
 	if p := marked.FindStringSubmatch(text); p != nil {
@@ -58,10 +59,14 @@ func (m mark) comment(note string) string {
 // free reports whether a key can be issued into the slot: nobody can log in, and nobody will by Enable.
 func (s slot) free() bool { return !s.login && s.mark.state != holding }
 
-// holds reports whether it is key that lives in the slot, or is switched off there. What was not issued here has no name.
+// holds reports whether it is key that lives in the slot, or is switched off there. What was not issued here has no name. A key with a
+// name is gone from a slot that was freed: a password that somebody has put there by hand since is another one.
 func (s slot) holds(key rotation.Key) bool {
-	if s.mark.state == holding {
+	switch {
+	case s.mark.state == holding:
 		return s.mark.name == key.Name
+	case s.mark.state == freed && key.Name != "":
+		return false
 	}
 	return s.login
 }

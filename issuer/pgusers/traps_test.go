@@ -83,7 +83,7 @@ func TestNamesAreQuoted(t *testing.T) {
 	for _, name := range []string{`it's`, `say "hi"`, `two words`, `Capital`, `Überfluß 🔑`, `back\slash`, `%s$1;--`, strings.Repeat("x", 54)} {
 		a, b := unique(name), unique(name)
 		require.NoError(t, w.create(t.Context(), a, b))
-		w.do(t, "COMMENT ON ROLE "+quoted(b)+` IS E'its own \\ comment''s [text]'`)
+		w.do(t, "COMMENT ON ROLE "+quoted(b)+` IS E'its own \\ comment''s [handover: key x] text'`)
 		i := w.issuer(t, a, b)
 		first := mustIssue(t, i, rotation.Key{})
 		require.Equal(t, a, first.ID)
@@ -97,7 +97,7 @@ func TestNamesAreQuoted(t *testing.T) {
 		require.NoError(t, i.Revoke(t.Context(), second))
 		var comment string
 		require.NoError(t, w.super.QueryRow("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1", b).Scan(&comment))
-		require.Equal(t, `its own \ comment's [text] [handover: free]`, comment)
+		require.Equal(t, `its own \ comment's [handover: key x] text [handover: free]`, comment)
 	}
 }
 
@@ -136,6 +136,15 @@ func TestSlotReturns(t *testing.T) {
 	}
 	w.accepts(t, third)
 	require.NoError(t, c.PingContext(t.Context()), "its session lives on")
+
+	require.NoError(t, i.Revoke(t.Context(), third))
+	byHand := rotation.Key{ID: a, Secret: secret.New("by hand")}
+	w.do(t, "ALTER ROLE "+quoted(a)+" LOGIN PASSWORD 'by hand'")
+	require.NoError(t, i.Revoke(t.Context(), first))
+	require.NoError(t, i.Revoke(t.Context(), third))
+	w.accepts(t, byHand)
+	require.NoError(t, i.Revoke(t.Context(), byHand))
+	w.refuses(t, byHand)
 }
 
 // A session outlives the password that it was opened with.
@@ -172,7 +181,14 @@ func TestDisableWaitsForSessions(t *testing.T) {
 	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // the way to have the pool close it
 	require.NoError(t, i.Disable(t.Context(), key))
 	w.refuses(t, key)
+	require.NoError(t, i.Disable(t.Context(), key), "again, as after a lost answer")
 	require.NoError(t, i.Enable(t.Context(), key))
+	w.accepts(t, key)
+
+	// One that was cut short has left the user without a login, and its pool cannot grow: the next one mends that.
+	w.login(t, key, "reports")
+	w.do(t, "ALTER ROLE "+quoted(a)+" NOLOGIN")
+	require.ErrorContains(t, i.Disable(t.Context(), key), `application_name "reports"`)
 	w.accepts(t, key)
 }
 

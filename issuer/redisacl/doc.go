@@ -19,7 +19,8 @@
 //   - A connection stays logged in when its password is taken away, and the server does not tell which password it came with. So Revoke
 //     closes every connection of the user (CLIENT KILL USER). By then consumers hold the new password and log in again;
 //     a command on its way fails once, as it does when a server restarts. A pool that keeps presenting the old password gets WRONGPASS:
-//     give it the password of a consumer.Handle for each new connection, as the example does.
+//     give it the password of a consumer.Handle for each new connection, as the example does. The handle follows the store once a
+//     minute (consumer.Source.Every) unless its binding tells it: in an emergency a pool of a process that is not bound fails for so long.
 //   - ACL SETUSER makes a user that does not exist, switched off. Issue looks first and makes no user.
 //   - A user with nopass accepts any password, and adding one ends that: whoever logs in without is then out. It is refused.
 //

@@ -5,6 +5,7 @@ package redisacl_test
 
 import (
 	"context"
+	"errors"
 	"log"
 	"os"
 
@@ -36,7 +37,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	inUse := secret.New(os.Getenv("REDIS_PASSWORD"))
-	if err := store.Seed(ctx, secrets, "app-redis", rotation.Key{ID: redisacl.ID(inUse), Secret: inUse}); err != nil {
+	err = store.Seed(ctx, secrets, "app-redis", rotation.Key{ID: redisacl.ID(inUse), Secret: inUse})
+	if err != nil && !errors.Is(err, rotation.ErrConflict) { // it is under rotation since an earlier start
 		log.Fatal(err)
 	}
 	handle, err := consumer.Follow(ctx, consumer.Source{Store: secrets, Credential: "app-redis"})

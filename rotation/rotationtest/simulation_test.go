@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,9 +181,9 @@ func TestSimulateAcceptsAChooser(t *testing.T) {
 // A call that was given up can have its effect later: the engine waits for it, and so does what looks on.
 func TestSimulateAcceptsALateAnswer(t *testing.T) {
 	late := func(p *rotationtest.Provider) issuer {
-		n := 0
+		var n atomic.Int64
 		return issuer{Provider: p, issue: func(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
-			if n++; n == 2 { // the first one makes the key to begin with
+			if n.Add(1) == 2 { // the first one makes the key to begin with
 				time.Sleep(14 * time.Second)
 				ctx = context.WithoutCancel(ctx)
 			}
@@ -218,12 +219,11 @@ func TestSimulateAcceptsALateAnswer(t *testing.T) {
 // lateStore makes one write in eight after its caller has gone, and answers another one then.
 type lateStore struct {
 	*rotationtest.Store
-	saves int
+	saves atomic.Int64
 }
 
 func (s *lateStore) Save(ctx context.Context, name string, v rotation.Versions) error {
-	s.saves++
-	switch s.saves % 8 {
+	switch s.saves.Add(1) % 8 {
 	case 3:
 		time.Sleep(12 * time.Second)
 		return s.Store.Save(context.WithoutCancel(ctx), name, v)

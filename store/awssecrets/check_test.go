@@ -89,13 +89,16 @@ func TestDeniedActionsAreNamed(t *testing.T) {
 		"PutSecretValue":           "allow secretsmanager:PutSecretValue",
 		"UpdateSecretVersionStage": "allow secretsmanager:UpdateSecretVersionStage",
 	} {
-		for _, kms := range []bool{false, true} {
+		for _, detail := range []string{
+			"User is not authorized to perform: secretsmanager:" + op + " on resource: prod/kms-db because no policy allows it",
+			"Access to KMS is not allowed",
+			"User is not authorized to perform: kms:Decrypt on this resource",
+		} {
 			fake := &fakesm.Server{}
 			s := open(t, fake, checking)
 			require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "value-one"))))
-			detail := "User is not authorized to perform: secretsmanager:" + op
-			if kms {
-				detail, want = "Access to KMS is not allowed", "allow kms:Decrypt and kms:GenerateDataKey"
+			if !strings.Contains(detail, "secretsmanager:") {
+				want = "allow kms:Decrypt and kms:GenerateDataKey"
 			}
 			fake.Hook(func(called string, _ map[string]any) *fakesm.Failure {
 				if called == op {
@@ -146,6 +149,26 @@ func TestErrors(t *testing.T) {
 		var public rotation.PublicError
 		require.ErrorAs(t, err, &public)
 		assert.Equal(t, err.Error(), public.Public())
+	}
+}
+
+// A label whose version cannot be read yet, as AWS is eventually consistent, does not look like a secret that is not there.
+func TestVersionIsNotReadableYet(t *testing.T) {
+	for _, label := range []string{"handover", "AWSCURRENT"} {
+		fake := &fakesm.Server{}
+		s := open(t, fake)
+		require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "value-one"))))
+		_, id := fake.Read(name, label)
+		fake.Hook(func(op string, in map[string]any) *fakesm.Failure {
+			if op == "GetSecretValue" && in["VersionId"] == id {
+				return &fakesm.Failure{Code: "ResourceNotFoundException"}
+			}
+			return nil
+		})
+		v, err := s.Load(t.Context(), name)
+		require.ErrorContains(t, err, "cannot be read yet")
+		require.NotErrorIs(t, err, rotation.ErrNotFound)
+		require.Empty(t, v.Keys)
 	}
 }
 

@@ -1,7 +1,10 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package awssecrets keeps credentials in AWS Secrets Manager, on the official SDK for Go.
+// Package awssecrets keeps credentials in AWS Secrets Manager, on the official SDK for Go. It is a module of its own, which needs Go 1.26
+// (handover itself needs 1.25):
+//
+//	go get github.com/handover-go/handover/store/awssecrets
 //
 // # What readers find
 //
@@ -19,7 +22,8 @@
 // roles as readers see them, so that the engine does the rest again. A value that somebody puts by hand is reported as the current key.
 //
 // Every version is put under a label, because a version without one may be deleted by AWS, and without VersionStages PutSecretValue
-// would move AWSCURRENT. The first version of a secret gets AWSCURRENT whatever is asked for: a secret that this package creates begins
+// would move AWSCURRENT: "handover-draft" is on the one that was written last, "handover-next" on the last that was made for
+// AWSPENDING. What is under AWSPENDING and not from here is left there, until a key is issued. The first version of a secret gets AWSCURRENT whatever is asked for: a secret that this package creates begins
 // with a value that says that there is no key. The version of a key has a ClientRequestToken that follows from the key's serial, so that
 // a call which is repeated is the same version.
 //
@@ -38,17 +42,43 @@
 //
 // # Permissions
 //
-// On the secrets: secretsmanager:DescribeSecret, GetSecretValue, PutSecretValue and UpdateSecretVersionStage, and CreateSecret where Save
-// is to create them; ListSecrets, on every resource, for [Store.Names]. With a KMS key of one's own: kms:Decrypt and
-// kms:GenerateDataKey. [Store.Check] names the one that is missing.
+// This is what the process that rotates needs, with your region, account and Config.Prefix. CreateSecret is for secrets that Save is to
+// make, and ListSecrets, which can be allowed for every resource only, for [Store.Names].
+//
+//	{
+//	  "Version": "2012-10-17",
+//	  "Statement": [
+//	    {
+//	      "Effect": "Allow",
+//	      "Action": [
+//	        "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue",
+//	        "secretsmanager:UpdateSecretVersionStage", "secretsmanager:CreateSecret"
+//	      ],
+//	      "Resource": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*"
+//	    },
+//	    {"Effect": "Allow", "Action": "secretsmanager:ListSecrets", "Resource": "*"}
+//	  ]
+//	}
+//
+// With a KMS key of one's own it needs kms:Decrypt and kms:GenerateDataKey on that key. [Store.Check] names the action that is missing.
+// A service that reads needs GetSecretValue, and this condition keeps it to the current key if it names that stage:
+//
+//	{
+//	  "Effect": "Allow",
+//	  "Action": "secretsmanager:GetSecretValue",
+//	  "Resource": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*",
+//	  "Condition": {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}
+//	}
 //
 // # To prepare
 //
-// An existing secret is put under rotation as it is: its value is the current key. Give its identity with store.Seed if the secret does
-// not exist yet; else its Key has no ID unless Config.IDField says where that stands. Switch off a rotation that AWS runs on the same
+// An existing secret is put under rotation as it is: its value is the current key. store.Seed with the same value completes it with an ID and
+// its age, unless Config.IDField and Config.Fields have told something of it already; for a secret that does not exist yet it makes one. A
+// key without an ID, or without an attribute, leaves the field of it as it is. Switch off a rotation that AWS runs on the same
 // secret, or have it run by package fourstep. Give Config.Credentials, so that what is not allowed is known before anything is minted.
 //
 // The rules above are those of the API reference of Secrets Manager, as it is in version 1.50 of the SDK's service package
 // (https://docs.aws.amazon.com/secretsmanager/latest/apireference/): PutSecretValue, UpdateSecretVersionStage, DescribeSecret and
-// ListSecrets. The tests run against a fake that follows them, and against an endpoint that the environment names.
+// ListSecrets. The tests run against a fake that follows them, not against AWS. They run against AWS, or anything that speaks its protocol, if
+// HANDOVER_AWS, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, and AWS_ENDPOINT_URL for what is not AWS.
 package awssecrets

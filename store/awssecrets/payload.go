@@ -54,7 +54,7 @@ func (s *Store) ours(key rotation.Key) map[string]string {
 		fields[s.cfg.IDField] = key.ID
 	}
 	for attribute, field := range s.cfg.Fields {
-		if value, ok := key.Attributes[attribute]; ok {
+		if value := key.Attributes[attribute]; value != "" {
 			fields[field] = value
 		}
 	}
@@ -133,11 +133,12 @@ func (s *Store) bare(p payload) (rotation.Key, error) {
 		_ = json.Unmarshal(p.fields[s.cfg.IDField], &key.ID) // absent or no text: not known
 	}
 	for attribute, field := range s.cfg.Fields {
-		if json.Unmarshal(p.fields[field], &value) == nil {
+		var text string // a new one: null would leave what is in it
+		if json.Unmarshal(p.fields[field], &text) == nil && text != "" {
 			if key.Attributes == nil {
 				key.Attributes = map[string]string{}
 			}
-			key.Attributes[attribute] = value
+			key.Attributes[attribute] = text
 		}
 	}
 	return key, nil

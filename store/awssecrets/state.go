@@ -25,6 +25,7 @@ const (
 	labelPrevious = "AWSPREVIOUS"
 	labelDocument = "handover"       // the version that holds the document: all keys with their roles
 	labelDraft    = "handover-draft" // the version that was written last: a version is never put without a label
+	labelOurs     = "handover-next"  // the version that was last given AWSPENDING here, and not by AWS or by hand
 )
 
 // maxText is the longest SecretString, in bytes.
@@ -59,8 +60,8 @@ func (s *Store) read(ctx context.Context, name string) (*state, error) {
 		return nil, problem("awssecrets: secret " + strconv.Quote(st.id) + " is scheduled for deletion: RestoreSecret brings it back, with all its versions")
 	}
 	st.there, st.out, st.labels = true, out, labelsOf(out)
-	if v := st.labels[labelDocument]; v != "" {
-		text, err := s.value(ctx, st.id, v)
+	if st.labels[labelDocument] != "" {
+		text, err := st.labelled(ctx, labelDocument)
 		if err != nil {
 			return nil, err
 		}
@@ -68,8 +69,8 @@ func (s *Store) read(ctx context.Context, name string) (*state, error) {
 			return nil, problem("awssecrets: secret " + strconv.Quote(st.id) + ": the version with the label \"" + labelDocument + "\" is no document of this library: " + err.Error())
 		}
 	}
-	if v := st.labels[labelCurrent]; v != "" {
-		text, err := s.value(ctx, st.id, v)
+	if st.labels[labelCurrent] != "" {
+		text, err := st.labelled(ctx, labelCurrent)
 		if err != nil {
 			return nil, err
 		}
@@ -78,6 +79,15 @@ func (s *Store) read(ctx context.Context, name string) (*state, error) {
 		}
 	}
 	return st, nil
+}
+
+// labelled reads the version with a label. AWS is eventually consistent: the label may be there before the value.
+func (st *state) labelled(ctx context.Context, label string) (string, error) {
+	text, err := st.store.value(ctx, st.id, st.labels[label])
+	if errors.Is(err, rotation.ErrNotFound) {
+		return "", problemf("awssecrets: the version of secret %q with the label %q cannot be read yet: ask again", st.id, label)
+	}
+	return text, err
 }
 
 func labelsOf(out *secretsmanager.DescribeSecretOutput) map[string]string {

@@ -4,10 +4,8 @@
 package awssecrets_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,76 +17,12 @@ import (
 
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
+	"github.com/handover-go/handover/store"
 	"github.com/handover-go/handover/store/awssecrets"
 	"github.com/handover-go/handover/store/awssecrets/internal/fakesm"
 )
 
 const name = "db"
-
-// A rotation as readers see it: AWSCURRENT moves when the new key is promoted and at no other time, and AWSPREVIOUS with it.
-func TestLabelsInARotation(t *testing.T) {
-	fake := &fakesm.Server{}
-	s := open(t, fake)
-	k1, k2 := key(1, "value-one"), key(2, "value-two")
-	see := func(when, current, pending, previous string) {
-		t.Helper()
-		for label, want := range map[string]string{"AWSCURRENT": current, "AWSPENDING": pending, "AWSPREVIOUS": previous} {
-			got, _ := fake.Read(name, label)
-			assert.Equal(t, want, got, "%s: %s", when, label)
-		}
-	}
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
-	see("seeded", "value-one", "", "")
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
-	see("issued", "value-one", "value-two", "")
-	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
-	see("promoted", "value-two", "", "value-one")
-	require.NoError(t, put(t, s, name, as(rotation.RoleRetiring, k1), as(rotation.RoleCurrent, k2)))
-	see("retiring", "value-two", "", "")
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k2)))
-	see("finished", "value-two", "", "")
-}
-
-// Without a stage PutSecretValue would move AWSCURRENT to whatever is written.
-func TestEveryVersionIsPutWithALabel(t *testing.T) {
-	fake := &fakesm.Server{}
-	puts := 0
-	fake.Hook(func(op string, in map[string]any) *fakesm.Failure {
-		if op == "PutSecretValue" {
-			puts++
-			stages, _ := in["VersionStages"].([]any)
-			assert.Len(t, stages, 1)
-		}
-		return nil
-	})
-	s := open(t, fake)
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "one")), as(rotation.RolePending, key(2, "two"))))
-	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, key(1, "one")), as(rotation.RoleCurrent, key(2, "two"))))
-	require.Greater(t, puts, 3)
-}
-
-// Versions without a label may go at any time. No key depends on one.
-func TestCollectedVersionsAreNotMissed(t *testing.T) {
-	fake := &fakesm.Server{}
-	s := open(t, fake)
-	k1, k2 := key(1, "value-one"), key(2, "value-two")
-	for _, state := range [][]rotation.StoredKey{
-		{as(rotation.RoleCurrent, k1)},
-		{as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)},
-		{as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)},
-		{as(rotation.RoleRetiring, k1), as(rotation.RoleCurrent, k2)},
-		{as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)}, // back: the version of k1 is gone by now
-		{as(rotation.RoleCurrent, k1)},
-	} {
-		require.NoError(t, put(t, s, name, state...))
-		fake.Collect(name)
-		v, err := s.Load(t.Context(), name)
-		require.NoError(t, err)
-		require.Len(t, v.Keys, len(state))
-		current, _ := fake.Read(name, "AWSCURRENT")
-		require.Equal(t, v.Key(rotation.RoleCurrent).Secret.Reveal(), current)
-	}
-}
 
 // transitions are what one Save may have to do.
 var transitions = map[string]struct{ before, after []rotation.StoredKey }{
@@ -224,46 +158,6 @@ func TestTokensAreRepeatable(t *testing.T) {
 	assert.Equal(t, k2.Secret.Reveal(), text)
 }
 
-// A label that somebody else has moved since is a conflict, and nothing is overwritten.
-func TestLabelMovesCompare(t *testing.T) {
-	for _, label := range []string{"handover", "AWSCURRENT"} {
-		fake := &fakesm.Server{}
-		between := &intruder{Server: fake}
-		s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Client = clientOf(between, "") })
-		require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, key(1, "value-one"))))
-		between.label, between.act = label, func() {
-			if label == "AWSCURRENT" {
-				fake.Edit(name, strings.Repeat("e", 32), "by hand")
-				return
-			}
-			require.NoError(t, put(t, open(t, fake), name, as(rotation.RoleCurrent, key(3, "by another process"))))
-		}
-		require.ErrorIs(t, put(t, s, name, as(rotation.RoleCurrent, key(2, "value-two"))), rotation.ErrConflict)
-		text, _ := fake.Read(name, "AWSCURRENT")
-		assert.Contains(t, text, "by ")
-	}
-}
-
-// intruder acts once, right before a label is moved.
-type intruder struct {
-	*fakesm.Server
-	label string
-	act   func()
-}
-
-func (i *intruder) Do(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	if act := i.act; act != nil && bytes.Contains(body, []byte(`"VersionStage":"`+i.label+`"`)) {
-		i.act = nil
-		act()
-	}
-	return i.Server.Do(r)
-}
-
 // What a person puts under AWSCURRENT is told as the current key, with ours beside it.
 func TestHandEditsAreSeen(t *testing.T) {
 	fake := &fakesm.Server{}
@@ -316,6 +210,46 @@ func TestValueFromBefore(t *testing.T) {
 	assert.Equal(t, id, now)
 }
 
+// store.Seed tells who the key of an existing secret is, and moves nothing.
+func TestSeedOfAnExistingSecret(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, func(cfg *awssecrets.Config) { cfg.Field = "password" })
+	id := strings.Repeat("a", 32)
+	fake.Edit(name, id, `{"username":"app","password":"before us"}`)
+	other := rotation.Key{ID: "key-1", Secret: secret.New("not that one")}
+	require.ErrorIs(t, store.Seed(t.Context(), s, name, other), rotation.ErrConflict)
+	require.NoError(t, store.Seed(t.Context(), s, name, rotation.Key{ID: "key-1", Secret: secret.New("before us")}))
+	v, err := s.Load(t.Context(), name)
+	require.NoError(t, err)
+	require.Len(t, v.Keys, 1)
+	assert.Equal(t, "key-1", v.Key(rotation.RoleCurrent).ID)
+	_, now := fake.Read(name, "AWSCURRENT")
+	assert.Equal(t, id, now)
+}
+
+// A field that is null is no attribute. Attributes are no secrets: the value must not get there.
+func TestFieldsThatHaveNoText(t *testing.T) {
+	for _, other := range []string{`null`, `""`, `5`, `{"name":"app"}`} {
+		fake := &fakesm.Server{}
+		s := open(t, fake, inJSON)
+		fake.Edit(name, strings.Repeat("a", 32), `{"password":"before us","username":`+other+`,"key_id":`+other+`}`)
+		v, err := s.Load(t.Context(), name)
+		require.NoError(t, err)
+		assert.True(t, v.Key(rotation.RoleCurrent).Equal(rotation.Key{Secret: secret.New("before us")}), other)
+	}
+}
+
+// A key without an id or a user, as it is given to store.Seed, writes no empty user name over the one that readers have.
+func TestKeyWithoutAttributes(t *testing.T) {
+	fake := &fakesm.Server{}
+	s := open(t, fake, inJSON)
+	fake.Edit(name, strings.Repeat("a", 32), `{"username":"app","key_id":"k-1","password":"before us"}`)
+	bare := rotation.Key{Serial: 2, Secret: secret.New("value-two"), Attributes: map[string]string{"user": ""}}
+	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, bare)))
+	text, _ := fake.Read(name, "AWSCURRENT")
+	assert.JSONEq(t, `{"username":"app","key_id":"k-1","password":"value-two"}`, text)
+}
+
 // Fields that are nobody's stay, also while there is no key; an attribute that a key does not have leaves its field alone.
 func TestFieldsOfReaders(t *testing.T) {
 	fake := &fakesm.Server{}
@@ -364,25 +298,6 @@ func TestCompromisedAndStillServed(t *testing.T) {
 	v, err = s.Load(t.Context(), name)
 	require.NoError(t, err)
 	assert.Equal(t, "stamp", v.Stamp)
-}
-
-// RotateSecret makes AWSPENDING stand on a version without a value, and expects it there. It is neither taken away nor passed over.
-func TestVersionThatAWSBegan(t *testing.T) {
-	fake := &fakesm.Server{}
-	s := open(t, fake)
-	k1, k2 := key(1, "value-one"), key(2, "value-two")
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
-	token := strings.Repeat("7", 36)
-	fake.Begin(name, token)
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1)))
-	_, id := fake.Read(name, "AWSPENDING")
-	require.Equal(t, token, id, "a claim of the store leaves it")
-	require.NoError(t, put(t, s, name, as(rotation.RoleCurrent, k1), as(rotation.RolePending, k2)))
-	text, id := fake.Read(name, "AWSPENDING")
-	require.Equal(t, []string{"value-two", token}, []string{text, id})
-	require.NoError(t, put(t, s, name, as(rotation.RolePrevious, k1), as(rotation.RoleCurrent, k2)))
-	text, id = fake.Read(name, "AWSCURRENT")
-	require.Equal(t, []string{"value-two", token}, []string{text, id})
 }
 
 // A secret made without a value, by a template: its first version gets AWSCURRENT, and must not be the document.

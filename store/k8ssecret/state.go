@@ -173,7 +173,7 @@ func (p *pair) change(key rotation.Key) map[string][]byte {
 		data[p.cfg.Field] = []byte(key.Secret.Reveal())
 	}
 	for attribute, field := range p.cfg.Fields {
-		if value, ok := key.Attributes[attribute]; ok {
+		if value := key.Attributes[attribute]; value != "" { // an empty user name is none
 			data[field] = []byte(value)
 		}
 	}

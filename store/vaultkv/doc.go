@@ -43,7 +43,7 @@
 //
 // # The token
 //
-// It needs this much, and list on metadata/api-credentials/* for Names. Those who only read the keys need read on data.
+// It needs this much, and list on metadata/api-credentials/* for Names, which Rotator.Inspect and Rotator.Census ask. Those who only read the keys need read on data.
 //
 //	path "secret/data/api-credentials/*" {
 //	  capabilities = ["create", "read", "update"]

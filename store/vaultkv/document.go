@@ -89,7 +89,7 @@ func (s *Store) encode(fields map[string]any, before, v rotation.Versions, docum
 		out[s.cfg.Current] = current.Secret.Reveal()
 	}
 	for attribute, field := range s.cfg.Attributes {
-		if value, ok := current.Attributes[attribute]; ok {
+		if value := current.Attributes[attribute]; value != "" { // an empty user name is none
 			out[field] = value
 		}
 	}

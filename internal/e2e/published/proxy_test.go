@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/modfile"
 	modpkg "golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 	"golang.org/x/mod/zip"
 )
 
@@ -37,7 +38,7 @@ func newProxy(t *testing.T, modules []module) proxy {
 	require.Len(t, was, 2)
 	// Their own cache: these versions exist nowhere else.
 	p.env = []string{
-		"GOWORK=off", "GOFLAGS=-mod=mod -modcacherw", "GOTOOLCHAIN=local", "GOMODCACHE=" + t.TempDir(), "GOSUMDB=off",
+		"GOWORK=off", "GOFLAGS=-mod=mod -modcacherw", "GOTOOLCHAIN=local", "GOMODCACHE=" + t.TempDir(), "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=",
 		"GOPROXY=" + fileURL(p.dir) + "," + fileURL(filepath.Join(was[0], "cache", "download")) + "," + was[1],
 		"GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", // everywhere the same answer
 	}
@@ -132,9 +133,26 @@ func (p proxy) program(t *testing.T, m module) (linked, others []string) {
 	goCommand(t, dir, p.env, "get", m.Path+"@"+version)
 	const line = "{{.Path}} {{.Version}}"
 	linked = lines(goCommand(t, dir, p.env, "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}"+line+"{{end}}{{end}}", "."))
-	others = lines(goCommand(t, dir, p.env, "list", "-m", "-f", "{{if not .Main}}"+line+"{{end}}", "all"))
-	others = slices.DeleteFunc(others, func(s string) bool { return slices.Contains(linked, s) })
+	for path, v := range selected(goCommand(t, dir, p.env, "mod", "graph")) {
+		if s := path + " " + v; !slices.Contains(linked, s) {
+			others = append(others, s)
+		}
+	}
+	slices.Sort(others)
 	return linked, others
+}
+
+// selected are the versions of the modules in a graph, as the go command selects them: the highest. To list them would ask a proxy
+// for more than the go.mod files.
+func selected(graph []byte) map[string]string {
+	versions := map[string]string{}
+	for node := range strings.FieldsSeq(string(graph)) {
+		path, v, found := strings.Cut(node, "@")
+		if found && path != "go" && path != "toolchain" && semver.Compare(v, versions[path]) > 0 {
+			versions[path] = v
+		}
+	}
+	return versions
 }
 
 // imported is the package that stands for a module: its root, or, for the core, the one that does the work.

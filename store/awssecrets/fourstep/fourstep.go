@@ -69,7 +69,9 @@ func New(cfg Config) (*Handler, error) {
 }
 
 // Handle does one step: it carries the rotation on until the step is done, or until nothing more can be done within Config.Patience. It
-// is done at once where it was done before, in whatever order steps are called.
+// is done at once where it was done before, and steps may be repeated in any order. Only StepCreate begins a rotation. A StepTest without
+// one is what Secrets Manager calls when rotation is set up and is not to begin at once: then everything is asked whether it could do
+// its part (Rotator.Plan), and nothing is changed.
 //
 // Its error is for Secrets Manager, which calls all steps again some time later: nothing is lost by that. It matches rotation.ErrNotYet
 // where the rotation goes on and only waits, and its text says for what. It holds no secret, so it may be logged.
@@ -82,25 +84,62 @@ func (h *Handler) Handle(ctx context.Context, e Event) error {
 		return err
 	}
 	if !seen.pending {
-		return smerr.New("fourstep: the version that is to be made is not AWSPENDING: this rotation was cancelled, or rolled back. Start another one")
+		return cancelled()
 	}
+	if e.Step != StepCreate {
+		begun, err := h.begun(ctx, name, e)
+		switch {
+		case err != nil:
+			return err
+		case !begun && e.Step == StepTest:
+			return h.rehearse(ctx, name)
+		case !begun:
+			return smerr.Newf("fourstep: no rotation of %s was begun for this version: %s comes first", name, StepCreate)
+		}
+	}
+	return h.carry(ctx, name, e)
+}
+
+// begun reports whether a rotation is there that this version belongs to, or will.
+func (h *Handler) begun(ctx context.Context, name string, e Event) (bool, error) {
+	st, err := h.cfg.Rotator.Status(ctx, name)
+	return st.Open != nil || st.Last != nil && st.Last.Trigger == e.ClientRequestToken, err
+}
+
+// rehearse looks whether a rotation could begin.
+func (h *Handler) rehearse(ctx context.Context, name string) error {
+	plan, err := h.cfg.Rotator.Plan(ctx, name, rotation.Standard)
+	if err != nil || plan.Ready() {
+		return err
+	}
+	text := "fourstep: " + name + " could not be rotated now"
+	for _, b := range plan.Blockers {
+		text += "; " + b.Error()
+	}
+	return smerr.New(text)
+}
+
+// carry advances the rotation until the step is done.
+func (h *Handler) carry(ctx context.Context, name string, e Event) error {
 	until := time.Now().Add(h.cfg.Patience)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-reserve).Before(until) {
 		until = deadline.Add(-reserve)
 	}
 	for {
-		st, err := h.cfg.Rotator.Rotate(ctx, name, rotation.Trigger{ID: e.ClientRequestToken, Reason: "rotation schedule of AWS Secrets Manager"})
+		st, err := h.advance(ctx, name, e)
 		if err != nil && !errors.Is(err, rotation.ErrConflict) { // that: another process drives it, and will be done soon
 			return err
 		}
-		if _, seen, err = h.look(ctx, e); err != nil {
+		_, seen, err := h.look(ctx, e)
+		switch {
+		case err != nil:
 			return err
-		}
-		if seen.done(e.Step, st) {
+		case seen.done(e.Step, st):
 			return nil
-		}
-		if st.Open == nil && st.Last != nil && st.Last.Trigger == e.ClientRequestToken {
+		case st.Open == nil && st.Last != nil && st.Last.Trigger == e.ClientRequestToken:
 			return ended(st)
+		case !seen.pending, st.Open == nil && e.Step != StepCreate:
+			return cancelled()
 		}
 		wait := st.Delay()
 		if st.Open == nil {
@@ -115,6 +154,18 @@ func (h *Handler) Handle(ctx context.Context, e Event) error {
 			return smerr.New("fourstep: the context ended while the rotation of "+name+" went on", ctx.Err(), rotation.ErrNotYet)
 		}
 	}
+}
+
+// advance begins a rotation in the first step, and carries on in all of them.
+func (h *Handler) advance(ctx context.Context, name string, e Event) (rotation.Status, error) {
+	if e.Step != StepCreate {
+		return h.cfg.Rotator.Advance(ctx, name)
+	}
+	return h.cfg.Rotator.Rotate(ctx, name, rotation.Trigger{ID: e.ClientRequestToken, Reason: "rotation schedule of AWS Secrets Manager"})
+}
+
+func cancelled() error {
+	return smerr.New("fourstep: the version that is to be made is not AWSPENDING: this rotation was cancelled, or rolled back. Start another one")
 }
 
 // version is what is seen of the version that AWS has chosen.

@@ -110,6 +110,17 @@ func (s *Server) Mint(name string) (id, secret string) {
 	return k.id, k.secret
 }
 
+// End is what a person does at the console: a key of the user is deleted.
+func (s *Server) End(name, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.users[name].keys {
+		if k.id == id {
+			k.ended, k.changed = true, time.Now()
+		}
+	}
+}
+
 // Live are the ids of the keys that a user has.
 func (s *Server) Live(name string) []string {
 	s.mu.Lock()

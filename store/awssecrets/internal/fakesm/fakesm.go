@@ -90,10 +90,13 @@ func (s *Server) make(name string) *Secret {
 }
 
 // Edit is what a person does at the console: a new version becomes current.
-func (s *Server) Edit(name, id, text string) {
+func (s *Server) Edit(name, id, text string) { s.Put(name, "AWSCURRENT", id, text) }
+
+// Put is what another program does: a new version gets a label.
+func (s *Server) Put(name, stage, id, text string) {
 	s.Change(name, func(sec *Secret) {
 		sec.versions[id] = &version{text: &text, created: time.Now()}
-		sec.move("AWSCURRENT", id)
+		sec.move(stage, id)
 	})
 }
 

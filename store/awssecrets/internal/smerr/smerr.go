@@ -91,7 +91,8 @@ func Fail(ctx context.Context, by, op, id string, err error) error {
 
 // denied names the action that is missing.
 func denied(op string, err error) string {
-	if strings.Contains(strings.ToLower(err.Error()), "kms") { // read, and not quoted
+	text := err.Error() // read, and not quoted: a secret may be called kms too
+	if strings.Contains(text, "Access to KMS") || strings.Contains(text, "perform: kms:") {
 		return "denied: allow kms:Decrypt and kms:GenerateDataKey on its KMS key, in the key's policy too"
 	}
 	return "denied: allow secretsmanager:" + op + ", in the secret's resource policy too where it has one"
@@ -141,7 +142,7 @@ func retryAfter(err error) (time.Time, bool) {
 	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
 		return time.Now().Add(min(time.Duration(n)*time.Second, 24*time.Hour)), true
 	}
-	if t, err := http.ParseTime(text); err == nil {
+	if t, err := http.ParseTime(text); err == nil && time.Until(t) < 24*time.Hour {
 		return t, true
 	}
 	return time.Time{}, false

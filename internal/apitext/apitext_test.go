@@ -1,7 +1,7 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package repotest_test
+package apitext
 
 import (
 	"go/ast"
@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAPIText(t *testing.T) {
+func TestOf(t *testing.T) {
 	const source = `package p
 
 const Answer = 42
@@ -69,5 +69,10 @@ pkg p, type Part[T any] struct
 pkg p, type Short = Config
 pkg p, type Word string
 pkg p, var Err error
-`, apiText("p", p))
+`, Of("p", p))
+}
+
+func TestDifference(t *testing.T) {
+	assert.Empty(t, Difference("a\nb\n", "b\na\n"))
+	assert.Equal(t, []string{"gone: b", "new: c"}, Difference("a\nb\n", "a\nc\n"))
 }
