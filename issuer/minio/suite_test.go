@@ -59,7 +59,7 @@ func TestSimulate(t *testing.T) {
 	issue(t, i, rotation.Key{})
 	patient := 5 * time.Since(began) // four schedules wait for each other, on a machine that may be slow
 	rotationtest.Simulate(t, rotationtest.Simulation{
-		RealClock: true, CallTimeout: max(1200*time.Millisecond, patient), Sample: 1,
+		RealClock: true, CallTimeout: max(800*time.Millisecond, patient), Sample: 1,
 		Issuer: func(_ context.Context, w *rotationtest.World) (rotation.Issuer, rotation.Verifier, error) {
 			cfg := s.config(t)
 			cfg.Transport = shared
