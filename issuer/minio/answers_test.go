@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -53,16 +52,12 @@ func TestVerifyOfARefusal(t *testing.T) {
 // A key whose end has come stays in the list until MinIO clears it away.
 func TestListKnowsWhatIsOver(t *testing.T) {
 	past, future := time.Now().Add(-time.Minute).UTC(), time.Now().Add(time.Minute).UTC()
-	never := time.Unix(0, 0)
-	accounts := madmin.ListServiceAccountsResp{Accounts: []madmin.ServiceAccountInfo{
-		{AccessKey: "over", AccountStatus: "on", Expiration: &past},
-		{AccessKey: "alive", AccountStatus: "on", Expiration: &future},
-		{AccessKey: "endless", AccountStatus: "on", Expiration: &never},
-		{AccessKey: "off", AccountStatus: "off"},
-	}}
-	plain, err := json.Marshal(accounts)
-	require.NoError(t, err)
-	sealed, err := madmin.EncryptData("admin's secret", plain)
+	sealed, err := minio.Seal("admin's secret", map[string]any{"accounts": []map[string]any{
+		{"accessKey": "over", "accountStatus": "on", "expiration": past},
+		{"accessKey": "alive", "accountStatus": "on", "expiration": future},
+		{"accessKey": "endless", "accountStatus": "on", "expiration": time.Unix(0, 0)},
+		{"accessKey": "off", "accountStatus": "off"},
+	}})
 	require.NoError(t, err)
 	infos, err := newIssuer(t, minio.Config{
 		URL: "http://127.0.0.1:1", User: "app", Credentials: credentials.NewStaticV4("admin", "admin's secret", ""),

@@ -6,85 +6,95 @@ package minio
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/signer"
 )
 
-// operation is a call of the API and the action that it needs.
-type operation struct{ name, action string }
+// operation is a call of MinIO's API for administrators, version 3, and the action that it needs.
+type operation struct{ method, name, action string }
 
 var (
-	add    = operation{"AddServiceAccount", "admin:CreateServiceAccount"}
-	list   = operation{"ListServiceAccounts", "admin:ListServiceAccounts"}
-	inform = operation{"InfoServiceAccount", "admin:ListServiceAccounts"}
-	update = operation{"UpdateServiceAccount", "admin:UpdateServiceAccount"}
-	remove = operation{"DeleteServiceAccount", "admin:RemoveServiceAccount"}
-	verify = operation{"AccountInfo", ""}
+	add    = operation{http.MethodPut, "add-service-account", "admin:CreateServiceAccount"}
+	list   = operation{http.MethodGet, "list-service-accounts", "admin:ListServiceAccounts"}
+	inform = operation{http.MethodGet, "info-service-account", "admin:ListServiceAccounts"}
+	update = operation{http.MethodPost, "update-service-account", "admin:UpdateServiceAccount"}
+	remove = operation{http.MethodDelete, "delete-service-account", "admin:RemoveServiceAccount"}
+	verify = operation{http.MethodGet, "accountinfo", ""}
 )
 
-// call does one call of the client, which is one request. The error is made of what came back and of nothing that the client says
-// of it: its texts quote answers and URLs.
-func (i *Issuer) call(ctx context.Context, op operation, do func(context.Context) error) error {
-	once, cancel := context.WithCancel(ctx)
-	defer cancel()
-	x := &exchange{stop: cancel}
-	err := do(context.WithValue(once, exchangeKey{}, x))
-	if err == nil {
+// longest is the longest answer that is read: some hundred thousand keys.
+const longest = 64 << 20
+
+// call makes one request as the administrator. What is in goes sealed and what is out comes sealed, so that nobody else can have
+// given the answer; where nothing is to come out MinIO says 204.
+func (i *Issuer) call(ctx context.Context, op operation, query url.Values, in, out any) error {
+	who, err := i.cfg.Credentials.GetWithContext(nil)
+	if err != nil || who.AccessKeyID == "" || who.SecretAccessKey == "" {
+		return (&exchange{unsent: "Config.Credentials gives no key"}).problem(ctx, op)
+	}
+	var body []byte
+	if in != nil {
+		if body, err = seal(who.SecretAccessKey, in); err != nil {
+			return (&exchange{unsent: "the policy is not JSON"}).problem(ctx, op)
+		}
+	}
+	x := i.send(ctx, op, who, query, body)
+	if out == nil && x.status == http.StatusNoContent || x.whole() && out != nil && open(who.SecretAccessKey, x.body, out) == nil {
 		return nil
 	}
 	return x.problem(ctx, op)
 }
 
-// exchange is what came of a call's request.
+// exchange is what came of a request.
 type exchange struct {
-	stop   context.CancelFunc
-	sent   bool
-	err    error // of the transport
-	status int
-	code   string    // of MinIO's error
-	retry  time.Time // zero: not told
+	unsent string // why it was not sent; empty: it was
+	err    error  // of the transport, or of reading the answer
+	status int    // zero: no answer
+	body   []byte
+	retry  time.Time // that MinIO named; zero: none
 }
 
-type exchangeKey struct{}
+// whole reports whether it was answered as it should, to the end.
+func (x *exchange) whole() bool { return x.status == http.StatusOK && x.err == nil }
 
-// single lets one request through for each call and notes what came of it. When it has failed the call is cancelled, because the
-// client would repeat it: a repeated creation is answered with a refusal, which looks as if nothing had been made.
-type single struct{ base http.RoundTripper }
-
-func (s single) RoundTrip(r *http.Request) (*http.Response, error) {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	if !ok || x.sent {
-		return nil, context.Canceled
+// send makes one request, signed as who.
+func (i *Issuer) send(ctx context.Context, op operation, who credentials.Value, query url.Values, body []byte) *exchange {
+	if ctx.Err() != nil {
+		return &exchange{unsent: "the context has ended"}
 	}
-	x.sent = true
-	resp, err := s.base.RoundTrip(r)
+	to := url.URL{Scheme: i.endpoint.Scheme, Host: i.endpoint.Host, Path: "/minio/admin/v3/" + op.name, RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, op.method, to.String(), bytes.NewReader(body))
 	if err != nil {
-		x.err = err
-		x.stop()
-		return nil, err
+		return &exchange{unsent: "Config.URL makes no request"}
 	}
-	x.status = resp.StatusCode
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return resp, nil
+	sum := sha256.Sum256(body)
+	req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := i.client.Do(signer.SignV4(*req, who.AccessKeyID, who.SecretAccessKey, who.SessionToken, "us-east-1")) // any region does
+	if err != nil {
+		return &exchange{err: err}
 	}
-	x.retry = retryAfter(resp.Header, time.Now())
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // an error without its code is one as well
-	_ = resp.Body.Close()
-	x.code = errorCode(body)
-	x.stop() // also after a redirect: it is not followed, as it would carry the signature somewhere else
-	resp.Body = io.NopCloser(bytes.NewReader(nil))
-	return resp, nil
+	defer resp.Body.Close()
+	x := &exchange{status: resp.StatusCode, retry: retryAfter(resp.Header, time.Now())}
+	x.body, x.err = io.ReadAll(io.LimitReader(resp.Body, longest))
+	return x
 }
 
-// errorCode is the code in MinIO's error, which is JSON or XML. Empty: it is somebody else's answer.
-func errorCode(body []byte) string {
+// code is the code in MinIO's error, which is JSON or XML. Empty: it is somebody else's answer.
+func (x *exchange) code() string {
 	var e struct{ Code string }
-	if json.Unmarshal(body, &e) != nil && xml.Unmarshal(body, &e) != nil {
+	if json.Unmarshal(x.body, &e) != nil && xml.Unmarshal(x.body, &e) != nil {
 		return ""
 	}
 	if len(e.Code) > 64 || strings.Trim(e.Code, codeCharacters) != "" {

@@ -5,11 +5,11 @@ package minio
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
 
-	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/handover-go/handover/rotation"
@@ -22,13 +22,10 @@ func (i *Issuer) Check(ctx context.Context) error {
 	if _, err := i.List(ctx); err != nil {
 		return err
 	}
-	if _, err := i.info(ctx, i.cfg.User); err == nil { // of a user MinIO says AccessDenied, whoever asks
+	if _, err := i.account(ctx, i.cfg.User); err == nil { // of a user MinIO says AccessDenied, whoever asks
 		return problem("minio: Config.User is an access key, which cannot have others: give the user that it belongs to")
 	}
-	err := i.call(ctx, add, func(ctx context.Context) error {
-		_, err := i.admin.AddServiceAccount(ctx, madmin.AddServiceAccountReq{TargetUser: i.cfg.User, AccessKey: "x", SecretKey: "x"})
-		return err
-	})
+	err := i.create(ctx, newAccount{User: i.cfg.User, AccessKey: "x", SecretKey: "x"})
 	switch {
 	case codeOf(err) == codeBadKey || codeOf(err) == codeBadSecret:
 		return nil
@@ -51,14 +48,12 @@ func (i *Issuer) Verify(ctx context.Context, key rotation.Key) error {
 	if key.ID == "" || key.Secret.IsZero() {
 		return problem("minio: Verify: the key has no id or no secret")
 	}
-	client, err := i.client(credentials.NewStaticV4(key.ID, key.Secret.Reveal(), ""))
-	if err != nil {
-		return problem("minio: Verify: the client does not take Config.URL")
+	x := i.send(ctx, verify, credentials.Value{AccessKeyID: key.ID, SecretAccessKey: key.Secret.Reveal()}, nil, nil)
+	var user struct{ AccountName string }
+	if x.whole() && json.Unmarshal(x.body, &user) == nil && user.AccountName != "" { // no page to sign in at
+		return nil
 	}
-	err = i.call(ctx, verify, func(ctx context.Context) error {
-		_, err := client.AccountInfo(ctx, madmin.AccountOpts{})
-		return err
-	})
+	err := x.problem(ctx, verify)
 	var a *answer
 	if !errors.As(err, &a) {
 		return err

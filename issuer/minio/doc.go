@@ -1,14 +1,14 @@
 // Copyright The handover Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package minio makes and ends access keys of one user of a MinIO server: what MinIO's API calls service accounts. It stands on
-// MinIO's own client, github.com/minio/madmin-go/v3. It is a module of its own and needs Go 1.26; the core needs 1.25:
+// Package minio makes and ends access keys of one user of a MinIO server: what MinIO's API calls service accounts. It is a module of
+// its own and needs Go 1.26; the core needs 1.25:
 //
 //	go get github.com/handover-go/handover/issuer/minio
 //
-// That client is under the GNU Affero General Public License, version 3, as MinIO is. This package is under the Apache License 2.0, but a
-// program that imports it contains the client, so that the terms of that licence are for the whole program. No other
-// package of this repository imports it.
+// Requests are signed with github.com/minio/minio-go/v7 and sealed with github.com/secure-io/sio-go, as MinIO's API for administrators
+// wants it. MinIO's client of that API, github.com/minio/madmin-go, is not used: since its version 2 it is under the GNU Affero General
+// Public License, whose terms would be for every program that imports this package.
 //
 // # What MinIO does
 //
@@ -29,8 +29,8 @@
 //   - An administrator may end the keys of every user, and ending one takes nothing but its name. Here Revoke, Disable and Enable ask
 //     first whose it is, and leave alone what is not Config.User's.
 //   - Who may not delete a key is told that it is not there. Revoke's nil is not a proof; the engine asks Verify.
-//   - The client repeats by itself what got no answer or a 408, 429, 502 or 503, up to ten times. Here each call is one request; the
-//     engine has its own pace.
+//   - A creation that is repeated is refused with the same words as one for a key of somebody else's. Here each call is one request, and
+//     the engine has its own pace.
 //   - A node tells the others of a change while it answers, and one that missed that reads all keys again after 5 to 15 minutes
 //     (globalRefreshIAMInterval): see Config.Propagation.
 //   - There is no record of when a key was last used. Whether the old one is still in use can be told by the consumers and by the

@@ -75,29 +75,27 @@ func (o *own) Unwrap() []error { return o.is }
 // repetition of what had its effect, and so may its words for a key that is there already. One without a code of MinIO's proves
 // nothing: a proxy may have repeated the request, or looked at MinIO's answer and kept it back.
 func (x *exchange) problem(ctx context.Context, op operation) error {
-	a := &answer{op: op.name, status: x.status, code: x.code}
+	a := &answer{op: op.name, status: x.status, code: x.code()}
 	switch {
-	case !x.sent && ctx.Err() != nil:
-		a.text, a.is = "not sent: the context has ended", ended(ctx)
-	case !x.sent:
-		a.text = "not sent: the client refused the request, or had no credentials"
+	case x.unsent != "":
+		a.text, a.is = "not sent: "+x.unsent, ended(ctx)
 	case x.status == 0:
 		a.text, a.is = unanswered(ctx, x.err)
 	case x.status < 300:
 		a.text, a.is = "the answer is incomplete or not understood", ended(ctx)
 	case x.status < 400:
 		a.text = "a redirect, which is not followed"
-	case x.status < 500 && x.code == "":
+	case x.status < 500 && a.code == "":
 		a.text = "not from MinIO: is the URL right, and what is between?"
 	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden:
-		a.text, a.is = denied(op, x.code), []error{rotation.ErrDenied}
+		a.text, a.is = denied(op, a.code), []error{rotation.ErrDenied}
 	case x.status == http.StatusNotFound:
 		a.is = []error{rotation.ErrNotFound}
 	case x.status == http.StatusConflict:
 		a.is = []error{rotation.ErrConflict}
 	}
 	unclear := []int{http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly}
-	a.no = !x.sent || x.code != "" && x.status >= 400 && x.status < 500 && !slices.Contains(unclear, x.status) && x.code != codeTaken
+	a.no = x.unsent != "" || a.code != "" && x.status >= 400 && x.status < 500 && !slices.Contains(unclear, x.status) && a.code != codeTaken
 	if !x.retry.IsZero() && (x.status == http.StatusTooManyRequests || x.status == http.StatusServiceUnavailable) {
 		return rotation.RetryAt(a, x.retry)
 	}

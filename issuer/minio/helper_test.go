@@ -7,11 +7,11 @@ import (
 	"crypto/rand"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/minio/madmin-go/v3"
 	s3 "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/require"
@@ -35,22 +35,31 @@ func (s server) root() *credentials.Credentials {
 	return credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")
 }
 
-func (s server) admin(t *testing.T) *madmin.AdminClient {
+// administer makes a call as root.
+func (s server) administer(t *testing.T, method, name string, query url.Values, in any) {
 	t.Helper()
-	c, err := madmin.NewWithOptions(s.Addr, &madmin.Options{Creds: s.root()})
-	require.NoError(t, err)
-	return c
+	root := newIssuer(t, minio.Config{URL: s.URL, Credentials: s.root(), User: "root"})
+	require.NoError(t, minio.Administer(t.Context(), root, method, name, query, in))
 }
 
 // user makes a user who may do everything with S3.
 func (s server) user(t *testing.T) string {
 	t.Helper()
 	name := "app-" + strings.ToLower(rand.Text()[:8])
-	admin := s.admin(t)
-	require.NoError(t, admin.AddUser(t.Context(), name, rand.Text()))
-	_, err := admin.AttachPolicy(t.Context(), madmin.PolicyAssociationReq{Policies: []string{"readwrite"}, User: name})
-	require.NoError(t, err)
+	s.password(t, name, rand.Text())
+	s.attach(t, "readwrite", name)
 	return name
+}
+
+// password makes a user, or gives one another password.
+func (s server) password(t *testing.T, user, password string) {
+	t.Helper()
+	s.administer(t, http.MethodPut, "add-user", url.Values{"accessKey": {user}}, map[string]string{"secretKey": password, "status": "enabled"})
+}
+
+func (s server) attach(t *testing.T, policy, user string) {
+	t.Helper()
+	s.administer(t, http.MethodPost, "idp/builtin/policy/attach", nil, map[string]any{"policies": []string{policy}, "user": user})
 }
 
 // config is the root's, for keys of a new user.

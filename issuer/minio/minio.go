@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/handover-go/handover/rotation"
@@ -51,11 +50,10 @@ type Config struct {
 // Issuer makes and ends the access keys of one user. A Key has the access key as its ID and the secret key as its Secret. It is a
 // Chooser, Lister, Disabler and the Verifier of its keys, and safe for concurrent use.
 type Issuer struct {
-	cfg       Config
-	endpoint  *url.URL
-	transport http.RoundTripper
-	admin     *madmin.AdminClient
-	own       *http.Transport // to be closed; nil: the caller's
+	cfg      Config
+	endpoint *url.URL
+	client   *http.Client
+	own      *http.Transport // to be closed; nil: the caller's
 }
 
 var (
@@ -76,16 +74,14 @@ func New(cfg Config) (*Issuer, error) {
 		return nil, err
 	}
 	i := &Issuer{cfg: cfg, endpoint: endpoint}
-	base := cfg.Transport
-	if base == nil {
+	transport := cfg.Transport
+	if transport == nil {
 		i.own = http.DefaultTransport.(*http.Transport).Clone()
-		base = i.own
+		transport = i.own
 	}
-	i.transport = single{base}
-	i.admin, err = i.client(cfg.Credentials)
-	if err != nil {
-		return nil, problem("minio: Config.URL: the client does not take it")
-	}
+	i.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // it would carry the signature somewhere else
+	}}
 	return i, nil
 }
 
@@ -120,7 +116,7 @@ func (i *Issuer) policyAfter(ctx context.Context, current rotation.Key) (string,
 	if current.ID == "" { // it must not become the user's for that
 		return "", problem("minio: Choose: the id of the key to succeed is not known, nor is its policy: set Config.Policy", rotation.ErrNotIssued)
 	}
-	info, err := i.info(ctx, current.ID)
+	info, err := i.account(ctx, current.ID)
 	if errors.Is(err, rotation.ErrNotFound) {
 		if known := current.Attributes[policyAttribute]; known != "" {
 			return known, nil
@@ -146,22 +142,19 @@ func (i *Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation
 		return rotation.Key{}, problem("minio: Issue: the request has no chosen key (Choose)", rotation.ErrNotIssued)
 	}
 	key.IssuedAt = time.Now()
-	account := madmin.AddServiceAccountReq{
-		TargetUser: i.cfg.User, AccessKey: key.ID, SecretKey: key.Secret.Reveal(), Description: req.Name,
+	wanted := newAccount{
+		User: i.cfg.User, AccessKey: key.ID, SecretKey: key.Secret.Reveal(), Description: req.Name,
 		Policy: document(key.Attributes[policyAttribute]),
 	}
 	if i.cfg.Lifetime > 0 {
 		key.ExpiresAt = key.IssuedAt.Add(i.cfg.Lifetime).Truncate(time.Second)
-		account.Expiration = &key.ExpiresAt
+		wanted.Expiration = &key.ExpiresAt
 	}
-	err := i.call(ctx, add, func(ctx context.Context) error {
-		_, err := i.admin.AddServiceAccount(ctx, account)
-		return err
-	})
+	err := i.create(ctx, wanted)
 	if codeOf(err) == codeTaken {
-		info, infoErr := i.info(ctx, key.ID)
-		if infoErr == nil && info.ParentUser == i.cfg.User && info.Description == req.Name {
-			key.ExpiresAt, err = end(info.Expiration), nil
+		there, thereErr := i.account(ctx, key.ID)
+		if thereErr == nil && there.User == i.cfg.User && there.Description == req.Name {
+			key.ExpiresAt, err = there.end(), nil
 		}
 	}
 	if err != nil {
@@ -188,7 +181,7 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 	if err != nil {
 		return err
 	}
-	err = i.call(ctx, remove, func(ctx context.Context) error { return i.admin.DeleteServiceAccount(ctx, key.ID) })
+	err = i.remove(ctx, key.ID)
 	if errors.Is(err, rotation.ErrNotFound) {
 		return nil
 	}
@@ -197,55 +190,47 @@ func (i *Issuer) Revoke(ctx context.Context, key rotation.Key) error {
 
 // Disable has the key refused until it is enabled. ErrNotFound: there is no such key. Another user's is left alone, as by Revoke.
 func (i *Issuer) Disable(ctx context.Context, key rotation.Key) error {
-	return i.turn(ctx, key, madmin.AccountDisabled)
+	return i.turn(ctx, key, "off")
 }
 
 // Enable ends what Disable began.
 func (i *Issuer) Enable(ctx context.Context, key rotation.Key) error {
-	return i.turn(ctx, key, madmin.AccountEnabled)
+	return i.turn(ctx, key, "on")
 }
 
-// turn sets the status and repeats the policy: an update without one takes it away.
-func (i *Issuer) turn(ctx context.Context, key rotation.Key, status madmin.AccountStatus) error {
-	info, err := i.ours(ctx, key)
+// turn sets the status.
+func (i *Issuer) turn(ctx context.Context, key rotation.Key, status string) error {
+	a, err := i.ours(ctx, key)
 	if err != nil {
 		return err
 	}
-	change := madmin.UpdateServiceAccountReq{NewStatus: string(status)}
-	if !info.ImpliedPolicy {
-		change.NewPolicy = json.RawMessage(info.Policy)
-	}
-	return i.call(ctx, update, func(ctx context.Context) error { return i.admin.UpdateServiceAccount(ctx, key.ID, change) })
+	return i.setStatus(ctx, key.ID, status, a)
 }
 
 // ours is what MinIO knows of a key, if it is Config.User's: the administrator reaches everybody's.
-func (i *Issuer) ours(ctx context.Context, key rotation.Key) (madmin.InfoServiceAccountResp, error) {
+func (i *Issuer) ours(ctx context.Context, key rotation.Key) (account, error) {
 	if key.ID == "" {
-		return madmin.InfoServiceAccountResp{}, problem("minio: the key has no id")
+		return account{}, problem("minio: the key has no id")
 	}
-	info, err := i.info(ctx, key.ID)
-	if err == nil && info.ParentUser != i.cfg.User {
+	a, err := i.account(ctx, key.ID)
+	if err == nil && a.User != i.cfg.User {
 		err = problem("minio: " + key.ID + " belongs to another user than Config.User, and is left as it is: end it by hand")
 	}
-	return info, err
+	return a, err
 }
 
 // List returns every access key of the user, also those that were not made here. Their names are the descriptions. Disabled are
 // those that are switched off, and those whose end has come. MinIO tells neither when a key was made nor when it was used.
 func (i *Issuer) List(ctx context.Context) ([]rotation.KeyInfo, error) {
-	var accounts madmin.ListServiceAccountsResp
-	err := i.call(ctx, list, func(ctx context.Context) (err error) {
-		accounts, err = i.admin.ListServiceAccounts(ctx, i.cfg.User)
-		return err
-	})
+	accounts, err := i.accounts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	infos := make([]rotation.KeyInfo, 0, len(accounts.Accounts))
-	for _, a := range accounts.Accounts {
-		key := rotation.Key{ID: a.AccessKey, Name: a.Description, ExpiresAt: end(a.Expiration)}
+	infos := make([]rotation.KeyInfo, 0, len(accounts))
+	for _, a := range accounts {
+		key := rotation.Key{ID: a.AccessKey, Name: a.Description, ExpiresAt: a.end()}
 		over := !key.ExpiresAt.IsZero() && key.ExpiresAt.Before(time.Now())
-		infos = append(infos, rotation.KeyInfo{Key: key, Disabled: a.AccountStatus != "on" || over})
+		infos = append(infos, rotation.KeyInfo{Key: key, Disabled: a.Status != "on" || over})
 	}
 	return infos, nil
 }
@@ -263,27 +248,4 @@ func (i *Issuer) Describe() rotation.Traits {
 // Identity is the server and the user.
 func (i *Issuer) Identity() string {
 	return i.endpoint.Scheme + "://" + i.endpoint.Host + " user " + i.cfg.User
-}
-
-func (i *Issuer) info(ctx context.Context, id string) (info madmin.InfoServiceAccountResp, err error) {
-	err = i.call(ctx, inform, func(ctx context.Context) (err error) {
-		info, err = i.admin.InfoServiceAccount(ctx, id)
-		return err
-	})
-	return info, err
-}
-
-// client speaks to the server with a key.
-func (i *Issuer) client(c *credentials.Credentials) (*madmin.AdminClient, error) {
-	return madmin.NewWithOptions(i.endpoint.Host, &madmin.Options{
-		Creds: c, Secure: i.endpoint.Scheme == "https", Transport: i.transport,
-	})
-}
-
-// end is when a key ends: MinIO writes no end as nothing, as zero or as the beginning of 1970.
-func end(t *time.Time) time.Time {
-	if t == nil || t.Unix() <= 0 {
-		return time.Time{}
-	}
-	return t.UTC()
 }

@@ -40,6 +40,7 @@ func TestVerifierSuite(t *testing.T) {
 		answering(http.StatusTooManyRequests, http.Header{"Retry-After": {"60"}}, ""),
 		answering(http.StatusFound, http.Header{"Location": {s.URL}}, ""),
 		answering(http.StatusOK, nil, "<html>sign in</html>"),
+		answering(http.StatusOK, nil, `{"status":"up"}`),
 	} {
 		cfg.Transport = down
 		suite.Down = append(suite.Down, newIssuer(t, cfg))
@@ -49,8 +50,8 @@ func TestVerifierSuite(t *testing.T) {
 	suite.Run(t)
 }
 
-// Schedules share the server and have a user each. The policy is copied. Most of the time goes into the keys by which the client and
-// the server encrypt what they send: Argon2, 64 MiB each time, one at a time in a process.
+// Schedules share the server and have a user each. The policy is copied. Most of the time goes into the keys by which both sides seal
+// what they send: Argon2, 64 MiB each time, one at a time in a process.
 func TestSimulate(t *testing.T) {
 	s := start(t)
 	i := newIssuer(t, s.config(t))

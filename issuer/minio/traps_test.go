@@ -5,17 +5,19 @@ package minio_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
-	"github.com/minio/madmin-go/v3"
 	s3 "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/handover-go/handover/issuer/minio"
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/secret"
 )
@@ -34,10 +36,10 @@ func TestDisableKeepsThePolicy(t *testing.T) {
 		require.NoError(t, i.Enable(t.Context(), key))
 		assert.Equal(t, "AccessDenied", buckets(t, s.URL, key), "it may still only read objects")
 	}
-	info, err := s.admin(t).InfoServiceAccount(t.Context(), key.ID)
+	policy, implied, err := minio.PolicyOf(t.Context(), i, key.ID)
 	require.NoError(t, err)
-	assert.False(t, info.ImpliedPolicy)
-	assert.JSONEq(t, getObject, info.Policy)
+	assert.False(t, implied)
+	assert.JSONEq(t, getObject, policy)
 
 	assert.ErrorIs(t, i.Disable(t.Context(), rotation.Key{ID: "gone"}), rotation.ErrNotFound)
 	assert.Error(t, i.Disable(t.Context(), rotation.Key{}))
@@ -129,15 +131,14 @@ func TestCheckSeesTheUser(t *testing.T) {
 func TestCheckNamesThePermission(t *testing.T) {
 	s := start(t)
 	cfg := s.config(t)
-	admin := s.admin(t)
 	other, password := s.user(t), secret.Random(16).Reveal()
-	require.NoError(t, admin.SetUser(t.Context(), other, password, madmin.AccountEnabled))
+	s.password(t, other, password)
 	cfg.Credentials = credentials.NewStaticV4(other, password, "")
 	i := newIssuer(t, cfg)
 	grant := func(actions string) {
 		t.Helper()
 		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + actions + `]}]}`
-		require.NoError(t, admin.AddCannedPolicy(t.Context(), other, []byte(policy)))
+		s.administer(t, http.MethodPut, "add-canned-policy", url.Values{"name": {other}}, json.RawMessage(policy))
 	}
 	root := cfg
 	root.Credentials = s.root()
@@ -147,8 +148,7 @@ func TestCheckNamesThePermission(t *testing.T) {
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	assert.ErrorContains(t, err, "admin:ListServiceAccounts")
 	grant(`"admin:ListServiceAccounts"`)
-	_, err = admin.AttachPolicy(t.Context(), madmin.PolicyAssociationReq{Policies: []string{other}, User: other})
-	require.NoError(t, err)
+	s.attach(t, other, other)
 	err = i.Check(t.Context())
 	require.ErrorIs(t, err, rotation.ErrDenied)
 	assert.ErrorContains(t, err, "admin:CreateServiceAccount")

@@ -41,8 +41,9 @@ var sdks = map[string][]string{
 	"github.com/hashicorp/vault/":  {"issuer/vaultdb", "store/vaultkv"},
 	"github.com/jackc/":            {"issuer/pgusers"},
 	"github.com/minio/":            {"issuer/minio"},
-	"github.com/prometheus/":       {"issuer/minio", "metrics/prometheus"}, // MinIO's SDK reads metrics
+	"github.com/prometheus/":       {"metrics/prometheus"},
 	"github.com/redis/":            {"issuer/redisacl", "webhook/redisreplay"},
+	"github.com/secure-io/":        {"issuer/minio"},
 	"github.com/stretchr/testify/": {}, // tests are nobody's program
 	"go.opentelemetry.io/":         {"metrics/otel"},
 	"k8s.io/":                      {"consumer/k8s", "store/k8ssecret"},
