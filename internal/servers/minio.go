@@ -33,7 +33,7 @@ func MinIO(t testing.TB) *MinIOServer {
 		"MINIO_UPDATE=off", "MINIO_BROWSER=off", "HOME=" + s.dir,
 	}
 	s.args = []string{"server", "--address", s.Addr, "--quiet", s.folder("data")}
-	s.ready = func(ctx context.Context) error { return get(ctx, nil, s.URL+"/minio/health/ready") }
+	s.ready = func(ctx context.Context) error { return get(ctx, nil, s.URL+"/minio/health/cluster") }
 	s.Start()
 	return s
 }

@@ -10,10 +10,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	s3 "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/handover-go/handover/internal/servers"
@@ -42,9 +45,18 @@ func (s server) administer(t *testing.T, method, name string, query url.Values, 
 	require.NoError(t, minio.Administer(t.Context(), root, method, name, query, in))
 }
 
+// loaded: a server that says it is ready may still be loading its users and policies, and forgets then what it was told meanwhile.
+var loaded sync.Once
+
 // user makes a user who may do everything with S3.
 func (s server) user(t *testing.T) string {
 	t.Helper()
+	loaded.Do(func() {
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			root := newIssuer(t, minio.Config{URL: s.URL, Credentials: s.root(), User: "root"})
+			assert.NoError(c, minio.Administer(t.Context(), root, http.MethodGet, "info-canned-policy", url.Values{"name": {"readwrite"}}, nil))
+		}, time.Minute, 50*time.Millisecond)
+	})
 	name := "app-" + strings.ToLower(rand.Text()[:8])
 	s.password(t, name, rand.Text())
 	s.attach(t, "readwrite", name)
