@@ -40,7 +40,7 @@ func (h *Handle) load() error {
 			h.wish.CompareAndSwap(wish, nil) // unless another wish came meanwhile: it has not been looked for yet
 		}
 		if key.IsZero() {
-			err = fail(rotation.ErrNotFound, "the store has no current key of %s", h.src.Credential)
+			err = fail(rotation.ErrNotFound, "the store has no current key of %s: store.Seed puts the one in use there", h.src.Credential)
 		} else {
 			h.adopt(key)
 		}

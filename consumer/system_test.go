@@ -68,7 +68,7 @@ func TestCommandGetsTheIdentityAndTheSecretOnlyByStdin(t *testing.T) {
 	for _, stdin := range []bool{false, true} {
 		var log bytes.Buffer
 		c := consumer.Command{
-			Args: shell(`env | grep -E '^(HANDOVER|MINE|FROM_PARENT)' | grep -v REQUIRE_SERVERS | sort; echo "[$(cat)]"; env | grep -c hush`), Stdin: stdin,
+			Args: shell(`env | grep -E '^(HANDOVER|MINE|FROM_PARENT)' | grep -v SERVERS= | sort; echo "[$(cat)]"; env | grep -c hush`), Stdin: stdin,
 			Env: []string{"MINE=2"}, Log: &log,
 		}
 		require.NoError(t, c.Check(t.Context()))

@@ -6,7 +6,9 @@ package issuer
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,7 +29,7 @@ import (
 //
 // For a provider that makes the successor and starts a grace period for the old key in one call, set Rotate (or name the old
 // key in Body) and Traits.Grace: the engine then knows that the old key ends by itself. The first key, and the successor of a
-// key whose id is not known, is made by a plain POST to URL. Where the successor gets the name of the old key and not the one in
+// key whose id is not known or that is dead, is made by a plain POST to URL. Where the successor gets the name of the old key and not the one in
 // Body, set Name to a field that no answer has: under a wrong name a key whose answer was lost would pass for somebody else's.
 type REST struct {
 	URL    string                          // required: of the collection of keys; a key is at URL/id
@@ -63,7 +65,8 @@ var (
 	_ rotation.Checker    = REST{}
 )
 
-// Issue makes a key, see [Call] for its errors. Where the value was chosen (IssueRequest.Chosen) Body has to hold it, and the
+// Issue makes a key, see [Call] for its errors. With Rotate it succeeds req.Current; where that has ended (401, 404, 410), as in an
+// emergency, nothing was made of it, and a key is made by a POST to URL, with the Body of a request without Current. Where the value was chosen (IssueRequest.Chosen) Body has to hold it, and the
 // answer need not. An answer without a usable id and secret is ambiguous and matches no sentinel;
 // the id is returned beside that error if there is one, so that the engine can end the key.
 //
@@ -77,6 +80,37 @@ func (i REST) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Ke
 	if err != nil {
 		return rotation.Key{}, notIssued(err)
 	}
+	answer, err := i.post(ctx, target, req)
+	if target != i.URL && ended(err) {
+		req.Current, req.Token = rotation.Key{}, another(req.Token)
+		answer, err = i.post(ctx, i.URL, req)
+	}
+	if err != nil {
+		return rotation.Key{}, i.full(err)
+	}
+	return i.issued(answer, req)
+}
+
+// ended reports whether the key that was to be succeeded is dead. A 401 may be about the authority as well: then that of the next request
+// is the same.
+func ended(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.Contains([]int{http.StatusUnauthorized, http.StatusNotFound, http.StatusGone}, e.Status)
+}
+
+// another is the token of a second request, the same each time: providers refuse one that was used for another request.
+func another(token string) string {
+	if token == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(token))
+	b := sum[:16]
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // RFC 9562, version 8
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// post makes one key.
+func (i REST) post(ctx context.Context, target string, req rotation.IssueRequest) (answer tree, err error) {
 	var in any = map[string]string{"name": req.Name}
 	if i.Body != nil {
 		in = i.Body(req)
@@ -85,11 +119,8 @@ func (i REST) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Ke
 	if i.TokenHeader != "" && req.Token != "" {
 		header.Set(i.TokenHeader, req.Token)
 	}
-	var answer tree
-	if _, err := call(ctx, i.Client, http.MethodPost, target, header, in, &answer); err != nil {
-		return rotation.Key{}, i.full(err)
-	}
-	return i.issued(answer, req)
+	_, err = call(ctx, i.Client, http.MethodPost, target, header, in, &answer)
+	return answer, err
 }
 
 func (i REST) issueURL(req rotation.IssueRequest) (string, error) {

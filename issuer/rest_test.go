@@ -161,6 +161,48 @@ func TestRESTRotateWithGrace(t *testing.T) {
 	assert.Empty(t, got.uri)
 }
 
+// A key that has ended cannot be succeeded, and in an emergency it may have ended before its successor is made. Naive: the same is asked for
+// ever.
+func TestRESTRotationOfADeadKeyCreates(t *testing.T) {
+	for status, follows := range map[int]bool{401: true, 404: true, 410: true, 400: false, 403: false, 409: false, 429: false, 500: false} {
+		var got []string
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			got = append(got, r.URL.Path+" "+r.Header.Get("Idempotency-Key")+" "+string(body))
+			if r.URL.Path == "/keys" {
+				answer(201, `{"id":"k1","key":"`+canary+`"}`)(w, r)
+			} else {
+				answer(status, canary)(w, r)
+			}
+		})
+		i := issuer.REST{
+			URL: url + "/keys", Rotate: url + "/keys/{id}/rotate", TokenHeader: "Idempotency-Key", Traits: rotation.Traits{Grace: time.Hour},
+			Body: func(r rotation.IssueRequest) any { return map[string]string{"name": r.Name, "old": r.Current.ID} },
+		}
+		key, err := i.Issue(t.Context(), rotation.IssueRequest{Name: "n", Token: "t", Current: rotation.Key{ID: "k0"}})
+		if !follows {
+			clean(t, err)
+			assert.Len(t, got, 1, "%d says nothing of the key, or that it is not known what was made", status)
+			continue
+		}
+		require.NoError(t, err, status)
+		assert.Equal(t, "k1", key.ID)
+		require.Len(t, got, 2)
+		assert.Equal(t, `/keys/k0/rotate t {"name":"n","old":"k0"}`, got[0])
+		assert.Regexp(t, `^/keys [0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12} {"name":"n","old":""}$`, got[1], "a token is of one request")
+		first := got[1]
+		_, err = i.Issue(t.Context(), rotation.IssueRequest{Name: "n", Token: "t", Current: rotation.Key{ID: "k0"}})
+		require.NoError(t, err)
+		assert.Equal(t, first, got[3], "asked again it is the same request")
+	}
+
+	i := issuer.REST{URL: serve(t, answer(401, canary)), Traits: rotation.Traits{Grace: time.Hour}}
+	i.Rotate = i.URL + "/{id}/rotate"
+	_, err := i.Issue(t.Context(), rotation.IssueRequest{Name: "n", Current: rotation.Key{ID: "k0"}})
+	clean(t, err)
+	matches(t, err, rotation.ErrDenied, rotation.ErrNotIssued)
+}
+
 func TestRESTIssueRefusals(t *testing.T) {
 	i := issuer.REST{URL: serve(t, answer(409, canary)), NoSlot: []int{409, 422}}
 	_, err := i.Issue(t.Context(), rotation.IssueRequest{})

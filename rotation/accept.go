@@ -281,7 +281,8 @@ func (d *drive) endAtSender(k *keyState) error {
 		d.note(slog.LevelWarn, k.Key.String()+" is accepted by nobody any more; end it at its sender, "+k.Issuer)
 		return nil
 	}
-	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	key := d.whole(k)
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, key) })
 	switch {
 	case errors.Is(err, ErrManual):
 		d.emit(Event{Kind: EventWaiting, Level: slog.LevelWarn, Text: k.Key.String() + " is accepted by nobody any more: " + publicText(err)})

@@ -55,7 +55,8 @@ func (d *drive) activate() error {
 	if err := d.save(); err != nil {
 		return err
 	}
-	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return act.Activate(ctx, d.value(run.Target)) })
+	value := d.value(run.Target)
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return act.Activate(ctx, value) })
 	if err == nil || errors.Is(err, ErrManual) { // it has landed; a call before it may not have
 		key.Activating = before
 	}

@@ -314,7 +314,9 @@ func (d *drive) wait(w *waiting) {
 		}
 	}
 	if w.again {
-		d.st.Retry = d.backoff(d.st.Retry, nil)
+		r := &d.st.Retry
+		r.Looks++
+		r.At = time.Now().Add(delay(r.Looks, d.r.cfg.CallTimeout/10, d.slowest(), d.reg.Name))
 	} else {
 		d.st.Retry = retry{}
 	}

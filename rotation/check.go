@@ -53,6 +53,8 @@ func (d *drive) check() error {
 
 // judged is what follows from a look at the current key.
 func (d *drive) judged(key Key, err error) error {
+	k := d.st.key(d.st.Current)
+	k.Accepted = k.Accepted || err == nil || errors.Is(err, errMixed)
 	switch {
 	case err == nil:
 		if p := d.trouble0; p != nil && p.Diagnosis == CurrentRejected {
@@ -64,10 +66,20 @@ func (d *drive) judged(key Key, err error) error {
 		d.st.LookAgain = time.Now().Add(d.reg.pace()).Round(0) // nothing was looked at
 		return nil
 	case errors.Is(err, ErrRejected), d.reg.webhook && errors.Is(err, errMixed):
-		return &Error{Diagnosis: CurrentRejected, Evidence: "the current key, " + key.String() + ", is refused", Action: "rotate it now: that is the repair", Err: hide(err)}
+		return k.refused(err)
 	default:
 		return &Error{Evidence: "it is not known whether the current key is accepted", Err: hide(err)}
 	}
+}
+
+// refused is what people are told of the current key when it is refused.
+func (k *keyState) refused(err error) *Error {
+	e := &Error{Diagnosis: CurrentRejected, Evidence: "the current key, " + k.Key.String() + ", is refused", Action: "rotate it now: that is the repair", Err: hide(err)}
+	if k.mayBeWrong() {
+		e.Evidence += ", and was never seen accepted"
+		e.Action = "was the right value seeded? Put it into the store in the place of this one, and it goes on by itself"
+	}
+	return e
 }
 
 // seen asks the accepting side whether it takes a key. Of a webhook it asks the receivers that something can look into, whatever a

@@ -4,6 +4,7 @@
 package rotation_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -442,6 +443,13 @@ func (a *alternating) Revoke(_ context.Context, key rotation.Key) error {
 	return nil
 }
 
+// set gives a user a password, as an administrator does by hand.
+func (a *alternating) set(user string, password secret.Value) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.users[user] = password
+}
+
 func (a *alternating) fail(yes bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -451,7 +459,7 @@ func (a *alternating) fail(yes bool) {
 func (a *alternating) accepts(key rotation.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	password, ok := a.users[key.ID]
+	password, ok := a.users[cmp.Or(key.ID, key.Attributes["user"])]
 	return ok && password.Equal(key.Secret)
 }
 

@@ -115,6 +115,25 @@ func TestConsumerGate(t *testing.T) {
 	require.Positive(t, admitted)
 }
 
+// A refusal says that a key has died, unless its value came from elsewhere and nobody has seen it accepted.
+func TestMayBeWrong(t *testing.T) {
+	for _, c := range []struct {
+		key  keyState
+		want bool
+	}{
+		{keyState{Key: Key{ID: "a"}, Named: "seeded"}, true},
+		{keyState{Key: Key{}}, true},
+		{keyState{Key: Key{ID: "a"}, Named: "adopted by somebody"}, true},
+		{keyState{Key: Key{ID: "a"}, Named: "seeded", UsageSeen: true, Use: &use{Told: &KeyUsage{LastUsed: noon}}}, true}, // of the id
+		{keyState{Key: Key{ID: "a"}, Named: "seeded", Use: &use{Probes: []time.Time{noon}}}, true},                        // asked, and not answered
+		{keyState{Key: Key{ID: "a"}, Named: "seeded", Accepted: true}, false},
+		{keyState{Key: Key{ID: "a", Name: "api-v2-abcdef"}, Named: "api-v2-abcdef"}, false},
+		{keyState{Key: Key{ID: "a", Name: "api-v2-abcdef"}, Named: "adopted by somebody"}, false}, // its record was rebuilt
+	} {
+		require.Equal(t, c.want, c.key.mayBeWrong(), "%+v", c.key)
+	}
+}
+
 // A consumer that nobody ever gave the other key, neither directly nor through the store, needs no proof.
 func TestUntouched(t *testing.T) {
 	choices(4, func(yes []bool) {
@@ -192,7 +211,7 @@ func TestGate(t *testing.T) {
 			if (!overlapPassed || extended) && !dead {
 				want = append(want, "overlap")
 			}
-			if !seen && !(reported && quiet) {
+			if !seen && !(reported && (quiet || !dead)) { // one that may still prove it is waited for
 				want = append(want, "attest/web")
 			}
 			if !settled {
@@ -361,4 +380,40 @@ func TestIrreversible(t *testing.T) {
 		run := &run{Strategy: Standard, Old: oldSerial, Victims: []int64{oldSerial, 3}}
 		require.Equal(t, c.want, run.irreversible(&state{Keys: c.keys, Run: run}), what)
 	}
+}
+
+// What a try made may die unseen if an incident has named it; else if nobody can be using it, in an emergency, and at the end if it takes
+// over no more.
+func TestUseless(t *testing.T) {
+	choices(8, func(yes []bool) {
+		accused, atTheEnd, target, current, presented, emergency := yes[0], yes[1], yes[2], yes[3], yes[4], yes[5]
+		canLand, long := yes[6], yes[7]
+		a := &attempt{N: 1, Serial: newSerial, Fate: fateOpen, Chosen: true}
+		st := &state{Current: oldSerial, Run: &run{Phase: PhaseIssue, Target: oldSerial}, Keys: []*keyState{{Key: Key{Serial: newSerial}, Presented: presented}}}
+		if accused {
+			a.Incident = "INC-1"
+		}
+		if atTheEnd {
+			st.Run.Phase = PhaseFinish
+		}
+		if target {
+			st.Run.Target = newSerial
+		}
+		if current {
+			st.Current = newSerial
+		}
+		if emergency {
+			st.Run.Strategy = Emergency
+		}
+		since := time.Minute
+		if long {
+			since = time.Hour
+		}
+		if canLand {
+			since = -since
+		}
+		used := current || presented
+		want := accused || !used && (emergency && long || atTheEnd && !target)
+		require.Equal(t, want && !canLand, st.useless(a, since, 15*time.Minute), "%v", yes)
+	})
 }

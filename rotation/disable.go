@@ -28,12 +28,18 @@ func (d *drive) disable() error {
 			if err := d.passGate(); err != nil {
 				return inSoak(err)
 			}
+			if replaced, err := d.replaced(victim); err != nil {
+				return err
+			} else if replaced {
+				continue
+			}
 			victim.DisableSent = time.Now()
 			d.fresh = nil
 			if err := d.save(); err != nil {
 				return err
 			}
-			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Disable(ctx, d.whole(victim)) })
+			key := d.whole(victim)
+			err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Disable(ctx, key) })
 			if unsupported(err) {
 				victim.DisableSent = time.Time{}
 				return nil
@@ -134,7 +140,8 @@ func (d *drive) enable(k *keyState) error {
 	if err := d.save(); err != nil {
 		return err
 	}
-	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, d.whole(k)) })
+	key := d.whole(k)
+	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return dis.Enable(ctx, key) })
 	// What cannot be switched was never switched off: the intent was all there was. What is gone shows in the next question.
 	if err != nil && !unsupported(err) && !errors.Is(err, ErrNotFound) {
 		return &Error{Evidence: k.Key.String() + " was not enabled again", Err: hide(err)}

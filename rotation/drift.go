@@ -221,12 +221,16 @@ func (d *drive) unknownCurrent() error {
 func (d *drive) disown() error {
 	stranger := d.doc.currentKey()
 	err := d.verify(stranger)
-	if errors.Is(err, ErrRejected) || d.emergency() {
+	switch {
+	case errors.Is(err, ErrRejected):
 		d.note(slog.LevelWarn, "the store's current key is none of ours and not accepted")
-		d.strangers(true)
-		return nil
+	case d.emergency():
+		d.note(slog.LevelWarn, "the store's current key is none of ours, and an emergency does not wait to hear whose it is")
+	default:
+		return &Error{Diagnosis: Drift, Evidence: fmt.Sprintf("the store's current key, %s, is none that this library issued", stranger), Action: "answer with adopt if the key was replaced by hand, with reassert if that was a mistake", Err: hide(err)}
 	}
-	return &Error{Diagnosis: Drift, Evidence: fmt.Sprintf("the store's current key, %s, is none that this library issued", stranger), Action: "answer with adopt if the key was replaced by hand, with reassert if that was a mistake", Err: hide(err)}
+	d.strangers(true)
+	return nil
 }
 
 // restored handles a store that came back from a backup.

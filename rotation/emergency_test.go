@@ -84,6 +84,7 @@ func TestNewKeyDiesWhereThereIsNoWayBack(t *testing.T) {
 			return rotation.PhaseRetire
 		},
 		"the old one was dead": func(h *hazard) rotation.Phase {
+			h.met()
 			require.NoError(h.t, h.provider.Revoke(h.t.Context(), h.seeded))
 			h.consumers[0].Inject(rotationtest.Fault{Op: "Verify", Until: time.Now().Add(time.Hour)})
 			return rotation.PhaseVerify

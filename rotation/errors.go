@@ -170,14 +170,16 @@ func publicText(err error) string {
 	if text, ok := err.(recorded); ok {
 		return string(text) // its sentinels are in it
 	}
+	joined := joinedErrors(err)
 	var parts []string
 	for _, s := range sentinels {
-		if errors.Is(err, s) {
+		told := slices.ContainsFunc(joined, func(e error) bool { return e != s && errors.Is(e, s) }) // by its own text, below
+		if errors.Is(err, s) && !told {
 			parts = append(parts, s.Error())
 		}
 	}
 	var texts []string
-	for _, e := range joinedErrors(err) {
+	for _, e := range joined {
 		if !slices.Contains(sentinels, e) {
 			texts = append(texts, publicText(e))
 		}
@@ -204,13 +206,10 @@ func publicText(err error) string {
 	return strings.Join(parts, ": ")
 }
 
-// following puts text behind the sentinels, unless it begins with them already: what was hidden once does.
+// following puts text behind the sentinels that it does not name.
 func following(sentinels []string, text string) string {
-	prefix := strings.Join(sentinels, ": ")
-	if prefix == "" || text == prefix || strings.HasPrefix(text, prefix+": ") {
-		return text
-	}
-	return prefix + ": " + text
+	sentinels = slices.DeleteFunc(sentinels, func(s string) bool { return strings.Contains(text, s) })
+	return strings.Join(append(sentinels, text), ": ")
 }
 
 // joinedErrors are the errors that err gathers, by errors.Join or go-multierror.
@@ -265,10 +264,10 @@ const (
 // Findings of Inspect.
 const (
 	Overdue         Diagnosis = "overdue"
-	CurrentRejected Diagnosis = "current-key-rejected"
-	UnknownKey      Diagnosis = "unknown-key"      // looks ours, and is in no record: nothing kills it but a person
-	UnknownConsumer Diagnosis = "unknown-consumer" // a Discoverer sees it, no Binding names it
-	Unlisted        Diagnosis = "unlisted-secret"  // in the store, not in the inventory
+	CurrentRejected Diagnosis = "current-key-rejected" // it died; or, if it was never seen accepted, its stored value may be wrong: VerbDone gives it up
+	UnknownKey      Diagnosis = "unknown-key"          // looks ours, and is in no record: nothing kills it but a person
+	UnknownConsumer Diagnosis = "unknown-consumer"     // a Discoverer sees it, no Binding names it
+	Unlisted        Diagnosis = "unlisted-secret"      // in the store, not in the inventory
 	TooBroad        Diagnosis = "scope-too-broad"
 	GraceTooShort   Diagnosis = "grace-too-short" // the provider ends the old key before the slowest consumer has moved
 	NoSlot          Diagnosis = "no-slot"

@@ -73,7 +73,7 @@ func (d *drive) observe() (*facts, error) {
 		}
 		for _, k := range keys {
 			if listed && victim.Key.ID != "" && k.Key.ID == victim.Key.ID && !k.Usage.AsOf.IsZero() {
-				f.Usage[victim.Key.Serial] = &k.Usage
+				f.Usage[victim.Key.Serial] = victim.used(k.Usage, f.At.Add(d.r.cfg.ClockSkew))
 				victim.UsageSeen = true
 			}
 		}

@@ -29,6 +29,8 @@ func (d *drive) finish() error {
 		switch k := d.st.key(a.Serial); {
 		case a.Fate == fateOpen && k != nil && d.signsAtOnce(): // or it signs with it since
 			d.condemnAttempt(a, k.Key)
+		case a.Fate == fateOpen && k != nil && !d.reg.webhook && d.verify(d.living()) != nil: // whatever refuses it may refuse everything
+			d.condemnAttempt(a, k.Key)
 		case a.Fate == fateOpen && k != nil: // a chosen value that certainly is not there
 			run.absent(a)
 			d.buried(k, "the provider never took it")
@@ -101,7 +103,7 @@ func (r *run) deadAtOr(now time.Time) time.Time {
 }
 
 func (r *run) outcome() Outcome {
-	if r.Target == r.Old && r.Old != 0 && r.New != 0 {
+	if r.Strategy == RollBack || r.Target == r.Old && r.Old != 0 && r.New != 0 {
 		return RolledBack
 	}
 	return Rotated
@@ -193,7 +195,7 @@ func (d *drive) pay(k *keyState) {
 		return
 	}
 	fail := func(e *Error) {
-		k.Retry = d.backoff(k.Retry, nil)
+		k.Retry = d.backoff(k.Retry, e)
 		d.owe(k, e)
 	}
 	why := d.untouchable(k)

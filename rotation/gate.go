@@ -91,7 +91,7 @@ func gate(reg *registration, st *state, victim *keyState, f *facts, skew time.Du
 	if end := run.overlapEnd(reg, skew); end.After(f.At) && !dead {
 		lacks = append(lacks, missing{Kind: NeedTime, ID: "overlap", Until: end, Text: "both keys live until the overlap has passed", Verbs: []Verb{VerbExtend, VerbRollBack}})
 	}
-	reported := f.Usage[victim.Key.Serial] != nil && quiet == nil
+	reported := f.Usage[victim.Key.Serial] != nil && (quiet == nil || !dead) // where it is not quiet yet, that is asked for above
 	for _, c := range run.Consumers {
 		lacks = append(lacks, consumerGate(reg, run, generationOf(st.key(run.Target)), c, f, reported)...)
 	}
@@ -132,8 +132,9 @@ func quietGate(reg *registration, run *run, victim Key, u *Usage, now time.Time)
 	return m
 }
 
-// consumerGate asks for the adoption and the function of one consumer, with the target, which has a generation.
-func consumerGate(reg *registration, run *run, generation int, c *consumerState, f *facts, quiet bool) []missing {
+// consumerGate asks for the adoption and the function of one consumer, with the target, which has a generation. reported: what the issuer
+// tells of the victim's use proves that nobody has stayed behind, or is waited for.
+func consumerGate(reg *registration, run *run, generation int, c *consumerState, f *facts, reported bool) []missing {
 	lack := func(kind NeedKind, what, text string, verbs ...Verb) missing {
 		return missing{Kind: kind, ID: what + "/" + c.Name, Consumer: c.Name, Text: c.Name + ": " + text, Verbs: verbs, Problem: c.Problem}
 	}
@@ -154,7 +155,7 @@ func consumerGate(reg *registration, run *run, generation int, c *consumerState,
 	switch {
 	case s.Observable && !s.OnTarget:
 		lacks = append(lacks, lack(NeedConsumer, "observe", "it is not seen on the key", VerbRollBack))
-	case !s.Observable && c.Attested != run.Target && !quiet && !run.untouched(c):
+	case !s.Observable && c.Attested != run.Target && !reported && !run.untouched(c):
 		m := lack(NeedPerson, "attest", fmt.Sprintf("nothing can see which key it uses: look, and attest that it works with generation %d", generation), VerbAttest, VerbRollBack)
 		if m.Problem == nil {
 			m.Problem = &Error{Consumer: c.Name, Diagnosis: Unproven, Evidence: "it reports no key, and the issuer reports no use", Action: "answer with attest"}

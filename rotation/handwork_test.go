@@ -4,6 +4,8 @@
 package rotation_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -222,4 +224,63 @@ func TestRestoredStoreIsNotAheadOfTheJournal(t *testing.T) {
 		require.True(t, w.consumers[0].Key().Equal(w.current()))
 		require.Empty(t, st.Debts)
 	})
+}
+
+// A person set another password for a user, and put it into the store, which does not say which user it is of. If it is the user of the
+// current key, that one died with it, and to end it at the provider would end the password that everybody uses.
+func TestAnAdoptedPassword(t *testing.T) {
+	for _, user := range []string{"x_clone", "another"} {
+		for _, disabler := range []bool{false, true} {
+			t.Run(fmt.Sprintf("of %s, it can be disabled: %v", user, disabler), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					h, db := newSlots(t)
+					if disabler {
+						h.cred.Issuer = switched{db}
+					}
+					r := h.rotator()
+					h.begin(r)
+					require.Nil(t, h.drive(r, 24*time.Hour).Open)
+					before := h.current()
+					require.Equal(t, "x_clone", before.ID)
+
+					own := rotation.Key{Secret: secret.New("set by hand"), Attributes: map[string]string{"user": user}}
+					db.set(user, own.Secret)
+					h.byHand(own, true, true)
+					h.give(h.consumers[0], own)
+					_, err := r.Rotate(t.Context(), name, rotation.Trigger{})
+					require.ErrorIs(t, err, rotation.Drift)
+					h.answer(r, rotation.VerbAdopt)
+					st := h.drive(r, 24*time.Hour)
+					require.Nil(t, st.Open, "%s", st.Open)
+					require.True(t, db.accepts(own), "the password that everybody uses was ended")
+					require.False(t, db.accepts(before))
+					require.Empty(t, st.Debts)
+					require.Len(t, h.versions().Keys, 1)
+				})
+			})
+		}
+	}
+}
+
+// newSlots is a hazard whose keys are the passwords of two users.
+func newSlots(t *testing.T) (*hazard, *alternating) {
+	h := newHazard(t, 1)
+	h.seeded.ID = "x"
+	v := h.versions()
+	v.Keys[0].Key.ID = "x"
+	require.NoError(t, h.store.Save(t.Context(), name, v))
+	db := &alternating{users: map[string]secret.Value{"x": h.seeded.Secret}}
+	h.elsewhere(db, db.accepts)
+	h.give(h.consumers[0], h.seeded)
+	return h, db
+}
+
+// switched is a database that can lock a user and let it in again. It keeps no password of a locked user.
+type switched struct{ *alternating }
+
+func (s switched) Disable(ctx context.Context, key rotation.Key) error { return s.Revoke(ctx, key) }
+
+func (s switched) Enable(_ context.Context, key rotation.Key) error {
+	s.set(key.ID, key.Secret)
+	return nil
 }

@@ -30,6 +30,7 @@ func TestH1DeadCurrentIsRepairedAtFullSpeed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := newHazard(t, 4)
 		h.cred.Policy.Overlap, h.cred.Policy.Quiet = 24*time.Hour, 24*time.Hour
+		h.met()
 		require.NoError(t, h.provider.Revoke(t.Context(), h.seeded))
 		r := h.rotator()
 		h.begin(r)

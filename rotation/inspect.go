@@ -141,7 +141,12 @@ func (i *inspection) store() error {
 	}
 	err = guard(i.ctx, i.r.cfg.CallTimeout, func(ctx context.Context) error { return i.reg.Verifier.Verify(ctx, key) })
 	if errors.Is(err, ErrRejected) {
-		i.finding(CurrentRejected, "", "rotate it now: that is the repair", "the current key, %s, is refused", key)
+		k := i.st.key(key.Serial)
+		if k == nil {
+			k = &keyState{Key: key.identity()} // nothing is known of it yet
+		}
+		e := k.refused(err)
+		i.finding(e.Diagnosis, "", e.Action, "%s", e.Evidence)
 		return nil
 	}
 	if err != nil {

@@ -253,6 +253,7 @@ func TestPlanWarnings(t *testing.T) {
 		want   string
 	}{
 		"the current key is dead": {func(w *world, _ *rotation.Rotator) {
+			w.met()
 			require.NoError(w.t, w.provider.Revoke(w.t.Context(), w.current()))
 		}, "goes at full speed"},
 		"nobody can see a consumer": {func(w *world, r *rotation.Rotator) {
@@ -425,6 +426,7 @@ func TestAPlanKnowsWindows(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, 1)
 			w.cred.Policy.Windows = []rotation.Window{"Wed 12:00-14:00 UTC"}
+			w.met()
 			require.NoError(t, w.provider.Revoke(t.Context(), w.seeded))
 			r := w.rotator()
 			p := w.plan(r, rotation.Standard)

@@ -79,13 +79,15 @@ func (reg *registration) asker() Verifier {
 }
 
 // proveOld looks whether the old key is accepted. A dead one is no reason to refuse: then nothing is left to protect, and
-// the rotation is the repair.
+// the rotation is the repair. Where the stored value may be another one than the key's, a person says which it is: the key may be
+// in use.
 func (d *drive) proveOld() error {
 	run := d.st.Run
 	old := d.value(run.Old)
 	if old.IsZero() {
 		return nil
 	}
+	k, given := d.st.key(run.Old), run.GivenUp == run.Old
 	err := d.proof(old, d.reg.Policy.Proofs)
 	if d.reg.webhook && (errors.Is(err, errMixed) || errors.Is(err, errBlind)) {
 		err = nil // some receiver has use for it, or nothing can see it: there is something to protect
@@ -94,6 +96,10 @@ func (d *drive) proveOld() error {
 	case err == nil:
 		run.NoOverlap = false
 		return nil
+	case errors.Is(err, ErrRejected) && k.mayBeWrong() && !given:
+		p := k.refused(err)
+		p.Action += "; if it is dead, answer with done to give the key up"
+		return &asking{p, needRefused, []Verb{VerbDone, VerbRollBack}}
 	case errors.Is(err, ErrRejected):
 		if !run.NoOverlap {
 			run.NoOverlap = true
@@ -168,11 +174,16 @@ var errMixed = recorded("accepted and refused by turns")
 // verify asks the accepting side once.
 func (d *drive) verify(key Key) error {
 	if d.reg.webhook {
-		return d.received(key)
+		err := d.received(key)
+		if k := d.st.key(key.Serial); k != nil && (err == nil || errors.Is(err, errMixed)) {
+			k.Accepted = true
+		}
+		return err
 	}
 	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Verifier.Verify(ctx, key) })
 	if k := d.st.key(key.Serial); k != nil && !errors.Is(err, ErrRejected) {
 		k.probing(time.Now())
+		k.Accepted = k.Accepted || err == nil
 	}
 	if err == nil && d.st.Run != nil {
 		d.st.Run.Refused = time.Time{} // whichever key it was

@@ -4,6 +4,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -212,7 +213,7 @@ func (d *drive) done(n Need) {
 	case n.what() == "activate":
 		run.SenderTold = run.Target
 	case n.what() == needRefused:
-		run.GivenUp = run.Target
+		run.GivenUp = cmp.Or(run.Target, run.Old)
 	case n.what() == needAttempts:
 		run.Forgiven = run.wasted() + run.Forgiven
 	}

@@ -127,13 +127,17 @@ func (d *drive) revoke(k *keyState) error {
 	if d.reg.webhook {
 		return d.shut(k)
 	}
-	if d.heldByLive(k.Key) {
+	replaced, err := d.replaced(k)
+	if err != nil {
+		return err
+	}
+	if replaced || d.heldByLive(k.Key) {
 		k.Answered = true
 		return nil
 	}
 	d.fresh = nil
-	at := time.Now()
-	err := guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, d.whole(k)) })
+	key, at := d.whole(k), time.Now()
+	err = guard(d.ctx, d.r.cfg.CallTimeout, func(ctx context.Context) error { return d.reg.Issuer.Revoke(ctx, key) })
 	if k.RevokedAt.IsZero() && !errors.Is(err, ErrManual) {
 		k.RevokedAt = at
 	}
@@ -166,6 +170,26 @@ func (d *drive) heldByLive(key Key) bool {
 	return !d.reg.webhook && key.ID != "" && slices.ContainsFunc(d.st.Keys, func(k *keyState) bool {
 		return k.Key.ID == key.ID && k.Key.Serial != key.Serial && k.live() && k.DeadAt.IsZero()
 	})
+}
+
+// replaced reports whether a key is refused while the one that stays is accepted, of which nobody knows the id: a person put it into the
+// store. It may live in the slot that the key had before it, and to end that key at the provider could end the one that stays. A
+// key that is still accepted has a slot of its own.
+func (d *drive) replaced(k *keyState) (bool, error) {
+	key, stays := d.whole(k), d.living()
+	if stays.IsZero() || stays.ID != "" || k.Key.ID == "" || key.Secret.IsZero() || k.disabled() || k.compromised() {
+		return false, nil
+	}
+	err := d.proof(key, d.reg.Policy.Proofs)
+	if err == nil {
+		return false, nil
+	}
+	if errors.Is(err, ErrRejected) && time.Since(k.Since) >= d.reg.Traits.Propagation { // else it may not be known everywhere yet
+		if err = d.verify(stays); err == nil {
+			return true, nil
+		}
+	}
+	return false, &Error{Evidence: "it is not known whether " + k.Key.String() + " is still accepted", Err: hide(err)}
 }
 
 // supersede settles the debts of a slot that was given a new key: its old values died with that.

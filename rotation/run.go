@@ -240,6 +240,9 @@ func (r *Rotator) Wait(ctx context.Context, names ...string) error {
 
 func (r *Rotator) waitOne(ctx context.Context, name string) error {
 	st, err := r.Status(ctx, name)
+	if err == nil && st.Open != nil {
+		st, err = r.Advance(ctx, name) // when to look was written under a policy that may be another one
+	}
 	if errors.Is(err, ErrNotFound) {
 		return err
 	}

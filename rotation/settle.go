@@ -96,6 +96,7 @@ func (d *drive) settleChosen(a *attempt) error {
 		return nil
 	}
 	err := d.proof(v, d.reg.Policy.Proofs)
+	landed := latest(a.SettleAt, d.st.Settle)
 	switch {
 	case err == nil:
 		if err := d.identify(a, &v); err != nil {
@@ -103,10 +104,17 @@ func (d *drive) settleChosen(a *attempt) error {
 		}
 		d.stored(a, v)
 		return nil
+	case !errors.Is(err, ErrRejected) && d.st.useless(a, time.Since(landed), d.reg.Policy.Patience):
+		if err := d.identify(a, &v); err != nil {
+			return err
+		}
+		d.note(slog.LevelWarn, "nobody can say whether the provider has "+v.String()+": it is ended, whether it is there or not")
+		d.condemnAttempt(a, v)
+		return nil
 	case !errors.Is(err, ErrRejected):
-		return &Error{Evidence: "it is not known whether the provider has the chosen value", Err: hide(err)}
-	case latest(a.SettleAt, d.st.Settle).After(time.Now()):
-		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: latest(a.SettleAt, d.st.Settle), Text: "an answer of the issuer was lost; its call can still land"}}}
+		return &Error{Evidence: "it is not known whether the provider has the chosen value", Action: "look at the provider: a value that only a part of it accepts has to be set everywhere, or nowhere. Rolling back gives it up", Err: hide(err)}
+	case landed.After(time.Now()):
+		return &waiting{needs: []Need{{ID: d.needID("settle"), Kind: NeedTime, Until: landed, Text: "an answer of the issuer was lost; its call can still land"}}}
 	}
 	a.SettleAt = time.Now().Add(d.r.settle(d.reg))
 	return nil // certainly not there: the same value again
@@ -138,6 +146,25 @@ func (d *drive) chooseAgain(a *attempt) {
 	d.st.drop(a.Serial)
 	if d.st.Run.Target == a.Serial {
 		d.st.Run.Target = 0
+	}
+}
+
+// useless decides that what an attempt made takes over no more, and that nobody can be using it: it may die, whatever became of it. An
+// emergency gives a verifier that was away the time to come back, and then has another value made: this one may never be there. since is for
+// how long the attempt's call has not been able to land.
+func (st *state) useless(a *attempt, since, patience time.Duration) bool {
+	k := st.key(a.Serial)
+	switch {
+	case since < 0:
+		return false
+	case a.Incident != "":
+		return true
+	case a.Serial == st.Current || k != nil && k.Presented:
+		return false
+	case st.Run.Strategy == Emergency && since >= patience:
+		return true
+	default:
+		return st.Run.Phase == PhaseFinish && a.Serial != st.Run.Target
 	}
 }
 
@@ -206,7 +233,7 @@ func (d *drive) condemnAttempt(a *attempt, key Key) {
 		ks.accuse(a.Incident)
 		d.st.Run.kill(a.Serial)
 	} else {
-		d.owe(ks, &Error{Evidence: "made by a try that came to nothing"})
+		d.owe(ks, &Error{Evidence: "it comes from a try that came to nothing"})
 	}
-	d.note(slog.LevelInfo, fmt.Sprintf("attempt %d made %s, which is of no use", a.N, key))
+	d.note(slog.LevelInfo, fmt.Sprintf("%s, of attempt %d, is of no use", key, a.N))
 }

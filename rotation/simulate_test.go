@@ -12,5 +12,5 @@ import (
 // TestEveryFault has every effect of every kind of rotation fail in every way, and the process die there: nothing but the fakes
 // takes part, so that what breaks is the engine's.
 func TestEveryFault(t *testing.T) {
-	rotationtest.Simulate(t, rotationtest.Simulation{})
+	rotationtest.Simulate(t, rotationtest.Simulation{Sample: schedules})
 }

@@ -65,8 +65,11 @@ type keyState struct {
 	Stored      bool      `json:"stored,omitzero"`       // the store is to have its value
 	Lost        bool      `json:"lost,omitzero"`         // the store had its value, and has lost it
 	Spent       bool      `json:"spent,omitzero"`        // a key may have been made from it, where that can be done once (Traits.NoReplay)
+	Accepted    bool      `json:"accepted,omitzero"`     // the accepting side has taken its value, at least once
 	UsageSeen   bool      `json:"usage_seen,omitzero"`   // the issuer has reported its use before
 	Use         *use      `json:"use,omitzero"`          // what is known of its use
+	Used        time.Time `json:"used,omitzero"`         // the latest use that was reported while it was to die
+	UsedBy      string    `json:"used_by,omitzero"`      // as it was told
 	Presented   bool      `json:"presented,omitzero"`    // somebody may be using it: a consumer, or the sender of a webhook
 	Activating  time.Time `json:"activating,omitzero"`   // until then a call that makes the sender of a webhook sign with it can land
 	Condemned   bool      `json:"condemned,omitzero"`    // for good: never adopted, promoted, deployed or enabled again
@@ -207,9 +210,10 @@ type hold struct {
 	Actor  string    `json:"actor"`
 }
 
-// retry counts failures in a row.
+// retry counts failures in a row, and what was looked for in vain, each by itself: an outage does not make what comes after it slow.
 type retry struct {
 	Failures int       `json:"failures,omitzero"`
+	Looks    int       `json:"looks,omitzero"`
 	At       time.Time `json:"at,omitzero"`
 }
 
@@ -333,6 +337,10 @@ func (k *keyState) end() time.Time {
 	}
 	return k.Ends
 }
+
+// mayBeWrong reports whether a refusal may be the fault of the value that is stored, and not of the key: it came from elsewhere, and nobody
+// has seen it accepted. That the issuer reports use of the key's id proves nothing of the value.
+func (k *keyState) mayBeWrong() bool { return !k.Accepted && k.Key.Name == "" }
 
 // compromised reports whether an incident names the key.
 func (k *keyState) compromised() bool { return len(k.Incidents) > 0 }

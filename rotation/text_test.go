@@ -5,6 +5,7 @@ package rotation
 
 import (
 	"crypto/sha1" //nolint:gosec // as in the code
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -73,4 +74,13 @@ func TestASentinelIsToldOnce(t *testing.T) {
 		require.ErrorIs(t, err, ErrConflict, what)
 		require.Equal(t, 1, strings.Count(err.Error(), ErrConflict.Error()), "%s: %s", what, err)
 	}
+}
+
+// What several errors say each by itself is not said before them again.
+func TestASentinelOfJoinedErrorsIsToldByEach(t *testing.T) {
+	one := &Error{Evidence: "the robot's key was not revoked", Err: fmt.Errorf("%w", ErrDenied)}
+	require.Equal(t, publicText(one)+", "+publicText(one), publicText(errors.Join(one, one)))
+	require.Equal(t, 1, strings.Count(publicText(one), ErrDenied.Error()), publicText(one))
+	require.Equal(t, publicText(one), publicText(errors.Join(one)))
+	require.Equal(t, "permission denied: "+publicText(&Error{Evidence: "down"}), publicText(errors.Join(ErrDenied, &Error{Evidence: "down"})))
 }

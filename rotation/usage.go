@@ -116,6 +116,18 @@ func (d *drive) learnUsage(k *keyState, keys []KeyInfo) bool {
 	return true
 }
 
+// used is a report with the latest use that any report has told of: one that falls back undoes none. A time that is still to come is
+// no use to be remembered.
+func (k *keyState) used(u Usage, now time.Time) *Usage {
+	if u.LastUsed.After(k.Used) && !u.LastUsed.After(now) {
+		k.Used, k.UsedBy = u.LastUsed, u.Source
+	}
+	if k.Used.After(u.LastUsed) {
+		u.LastUsed, u.Source = k.Used, k.UsedBy
+	}
+	return &u
+}
+
 // use is what is known of the use of a key.
 type use struct {
 	Told   *KeyUsage   `json:"told,omitzero"`   // what the issuer has told last

@@ -161,3 +161,17 @@ func (j *contestedJournal) Save(ctx context.Context, e rotation.Entry) error {
 	}
 	return j.Journal.Save(ctx, e)
 }
+
+// Whoever waits obeys the policy that he was started with: the time that the journal has may be that of another one.
+func TestWaitObeysAShorterPolicy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHazard(t, 1)
+		h.cred.Policy.Overlap = 100 * time.Hour
+		r := h.rotator()
+		h.begin(r)
+		h.drive(r, 3*time.Hour)
+		h.cred.Policy.Overlap = time.Hour
+		require.Equal(t, rotation.Rotated, h.within(h.rotator(), time.Hour).Last.Outcome)
+		h.laws()
+	})
+}

@@ -67,6 +67,14 @@ func (w *world) rotator() *rotation.Rotator {
 	return r
 }
 
+// met has this library see once that the seeded key is accepted: from then on a refusal says that it has died.
+func (w *world) met() {
+	time.Sleep(time.Second) // it was issued just now, and is looked at from then on
+	st, err := w.rotator().Advance(context.Background(), name)
+	require.NoError(w.t, err)
+	require.False(w.t, st.CheckedAt.IsZero())
+}
+
 func (w *world) versions() rotation.Versions {
 	v, err := w.store.Load(context.Background(), name)
 	require.NoError(w.t, err)

@@ -38,5 +38,5 @@ func ExampleSeed() {
 	// Output:
 	// AK1 (generation 1)
 	// [secret]
-	// store: Seed: "payment-gateway" has a current key already: conflicting change
+	// store: Seed: "payment-gateway" has a current key already, and is under rotation: there is nothing to seed: conflicting change
 }

@@ -32,6 +32,77 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// A value that was there before this library has no ID. Seed says what there is to say about it.
+func TestSeedCompletesABareValue(t *testing.T) {
+	for place, make := range places {
+		t.Run(place, func(t *testing.T) {
+			s := make(t)(t)
+			v := rotation.Versions{Keys: []rotation.StoredKey{
+				{Key: testKey(3, "older"), Role: rotation.RolePrevious},
+				{Key: rotation.Key{Secret: secret.New("in use")}, Role: rotation.RoleCurrent},
+			}}
+			require.NoError(t, s.Save(t.Context(), name, v))
+			err := store.Seed(t.Context(), s, name, testKey(7, "another"))
+			require.ErrorIs(t, err, rotation.ErrConflict)
+			require.ErrorContains(t, err, "seed that value, or take it away first")
+
+			want := testKey(7, "in use")
+			require.NoError(t, store.Seed(t.Context(), s, name, want))
+			want.Serial = 0
+			v.Keys[1].Key = want
+			requireSame(t, v, load(t, s))
+			require.ErrorIs(t, store.Seed(t.Context(), s, name, want), rotation.ErrConflict)
+		})
+	}
+}
+
+// A key that a rotation has numbered is not Seed's any more.
+func TestSeedLeavesANumberedKeyAlone(t *testing.T) {
+	key := rotation.StoredKey{Key: rotation.Key{Secret: secret.New("v")}, Role: rotation.RoleCurrent}
+	numbered, compromised := key, key
+	numbered.Key.Serial, compromised.Compromised = 4, true
+	for what, v := range map[string]rotation.Versions{
+		"numbered":    {Keys: []rotation.StoredKey{numbered}},
+		"compromised": {Keys: []rotation.StoredKey{compromised}},
+		"stamped":     {Keys: []rotation.StoredKey{key}, Stamp: "a rotation was here"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := store.NewMemory()
+			save(t, s, v)
+			require.ErrorIs(t, store.Seed(t.Context(), s, name, rotation.Key{ID: "AK1", Secret: secret.New("v")}), rotation.ErrConflict)
+			assert.Empty(t, load(t, s).Keys[0].Key.ID)
+		})
+	}
+}
+
+// What the store's other fields say, such as the user's name, is no more than Seed says, unless Seed says otherwise.
+func TestSeedCompletesAValueWithAttributes(t *testing.T) {
+	for what, c := range map[string]struct {
+		given    map[string]string
+		conflict bool
+	}{
+		"not given": {},
+		"the same":  {given: map[string]string{"username": "orders", "host": "db1"}},
+		"another":   {given: map[string]string{"username": "billing"}, conflict: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := store.NewMemory()
+			found := rotation.Key{Secret: secret.New("v"), Attributes: map[string]string{"username": "orders"}}
+			save(t, s, rotation.Versions{Keys: []rotation.StoredKey{{Key: found, Role: rotation.RoleCurrent}}})
+			err := store.Seed(t.Context(), s, name, rotation.Key{ID: "orders_a", Secret: secret.New("v"), Attributes: c.given})
+			if c.conflict {
+				require.ErrorIs(t, err, rotation.ErrConflict)
+				return
+			}
+			require.NoError(t, err)
+			key := load(t, s).Key(rotation.RoleCurrent)
+			assert.Equal(t, "orders_a", key.ID)
+			assert.Equal(t, "orders", key.Attributes["username"])
+			assert.Equal(t, c.given["host"], key.Attributes["host"])
+		})
+	}
+}
+
 func TestSeedGeneration(t *testing.T) {
 	s := store.NewMemory()
 	require.NoError(t, store.Seed(t.Context(), s, name, rotation.Key{Secret: secret.New("v")}))

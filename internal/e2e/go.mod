@@ -2,12 +2,17 @@ module github.com/handover-go/handover/internal/e2e
 
 go 1.26.0
 
-replace github.com/handover-go/handover => ../..
+replace (
+	github.com/handover-go/handover => ../..
+	github.com/handover-go/handover/internal/servers => ../servers
+)
 
 require (
 	github.com/handover-go/handover v0.0.0-00010101000000-000000000000
+	github.com/handover-go/handover/internal/servers v0.0.0-00010101000000-000000000000
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/mod v0.41.0
 	modernc.org/sqlite v1.60.1
 )
 

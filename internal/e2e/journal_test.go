@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
-	"github.com/handover-go/handover/internal/e2e/pgtest"
 	"github.com/handover-go/handover/internal/journaltest"
+	"github.com/handover-go/handover/internal/servers"
 	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
 	"github.com/handover-go/handover/rotation/rotationtest"
@@ -59,7 +59,7 @@ func (p postgresSchema) golden() string                  { return "schema-v1-pos
 
 // newSchema returns a function that makes schemas in a database of a server of its own.
 func newSchema(t testing.TB, parameters string) func(testing.TB) place {
-	dsn := pgtest.Start(t).DSN("postgres") + parameters
+	dsn := servers.Postgres(t).Socket("postgres") + parameters
 	admin := openDB(t, "pgx", dsn)
 	var schemas atomic.Int64
 	return func(t testing.TB) place {

@@ -5,13 +5,17 @@ package e2e
 
 import (
 	"context"
+	"database/sql"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/handover-go/handover/internal/servers"
+	"github.com/handover-go/handover/journal"
 	"github.com/handover-go/handover/rotation"
+	"github.com/handover-go/handover/rotation/rotationtest"
 )
 
 // testServerClock puts another clock into the database: SavedAt follows it.
@@ -78,4 +82,22 @@ func testLockedRow(t *testing.T, p postgresSchema) {
 	assert.NotErrorIs(t, err, rotation.ErrConflict)
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, increment(t.Context(), j, 1))
+}
+
+// Every schedule opens the journal anew, as another process does.
+func TestPostgresSimulate(t *testing.T) {
+	s := servers.Postgres(t)
+	admin := openDB(t, "pgx", s.DSN(s.User, s.Password, "postgres"))
+	require.NoError(t, journal.NewPostgres(admin, "handover").Migrate(t.Context()))
+	rotationtest.Simulate(t, rotationtest.Simulation{
+		RealClock: true, Sample: 6,
+		Journal: func(_ context.Context, w *rotationtest.World) (rotation.Journal, error) {
+			db, err := sql.Open("pgx", s.DSN(s.User, s.Password, "postgres"))
+			if err != nil {
+				return nil, err
+			}
+			w.Cleanup(func() { db.Close() })
+			return journal.NewPostgres(db, "handover"), nil
+		},
+	})
 }

@@ -176,6 +176,7 @@ func ExampleNew() {
 var (
 	link        = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	elsewhere   = regexp.MustCompile(`^(https?|mailto):`)
+	endpoint    = regexp.MustCompile(`"(HANDOVER_[A-Z_]+)"`)
 	packageName = regexp.MustCompile(`(https://)?` + regexp.QuoteMeta(core) + `/([\w\-/]*\w)`)
 )
 
@@ -189,6 +190,28 @@ func TestLinksInPagesLeadSomewhere(t *testing.T) {
 			}
 			_, err := os.Stat(filepath.Join(dir, path.Dir(name), filepath.FromSlash(target)))
 			assert.NoErrorf(t, err, "%s links to %s", name, m[1])
+		}
+	}
+}
+
+// Who looks for an adapter finds it on the front page.
+func TestReadmeNamesEveryModule(t *testing.T) {
+	readme := textFiles(t, "README.md")["README.md"]
+	for _, module := range offered(t) {
+		assert.Contains(t, readme, "]("+module+")", "README.md has no link to it")
+	}
+}
+
+// Who has an endpoint that an adapter can be tested against finds the variables that name it.
+func TestContributingNamesEveryEndpoint(t *testing.T) {
+	page := textFiles(t, "CONTRIBUTING.md")["CONTRIBUTING.md"]
+	adapters := append(offered(t), "issuer/kosli")
+	for name, text := range textFiles(t, "_test.go") {
+		adapter := slices.ContainsFunc(adapters, func(dir string) bool { return strings.HasPrefix(name, dir+"/") })
+		for _, m := range endpoint.FindAllStringSubmatch(text, -1) {
+			if adapter {
+				assert.Contains(t, page, "`"+m[1], "%s reads it", name)
+			}
 		}
 	}
 }

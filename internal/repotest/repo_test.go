@@ -131,7 +131,8 @@ func textFiles(t *testing.T, suffixes ...string) map[string]string {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() || !hasSuffix(path, suffixes) {
+		// In another worktree .git is a file.
+		if !d.Type().IsRegular() || d.Name() == ".git" || !hasSuffix(path, suffixes) {
 			return nil
 		}
 		data, err := os.ReadFile(path)

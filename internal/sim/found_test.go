@@ -111,6 +111,9 @@ func TestFound(t *testing.T) {
 			"a consumer that went back to the old key is told again outside of every window",
 			"windows", "standard", "save journal#66 a service goes back to the old key",
 		}, {
+			"a value that a half of the provider has is believed not to be there, by a verifier that refuses everything",
+			"half-made value", "roll-back", "verify k3#8 refuses",
+		}, {
 			"a shared consumer counts as told when it is about to be, and the process that was to tell it is dead",
 			"shared consumer, later", "emergency, revoked first", "deploy pushed0 k3 b#1 dies first",
 		},

@@ -228,6 +228,7 @@ type hookRecord struct {
 	Current int64 `json:"current"`
 	Keys    []struct {
 		Key        rotation.Key `json:"key"`
+		Named      string       `json:"named"`
 		Condemned  bool         `json:"condemned"`
 		Activating time.Time    `json:"activating"`
 		Incidents  []string     `json:"incidents"`
@@ -259,12 +260,17 @@ func (o *oracle) serialOf(rec hookRecord, m *minted) int64 {
 	if m == nil {
 		return 0
 	}
+	serial := int64(0)
 	for _, k := range rec.Keys {
-		if k.Key.Name != "" && k.Key.Name == m.key.Name || (m.first || m.person) && k.Key.Name == "" && k.Key.ID == o.w.hooks.shown(m).ID {
+		named := k.Key.Name != "" && k.Key.Name == m.key.Name
+		if named && k.Named != "" {
 			return k.Key.Serial
 		}
+		if named || (m.first || m.person) && k.Key.Name == "" && k.Key.ID == o.w.hooks.shown(m).ID {
+			serial = k.Key.Serial // or a value that was chosen for the same try and stored when that had been given up
+		}
 	}
-	return 0
+	return serial
 }
 
 // intendedHook is the order of the protocol: the journal knows of an effect before it begins.

@@ -6,6 +6,7 @@ package sim
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ const answerText = "ANSWER-BODY"
 type provider struct {
 	w      *World
 	serial int       // guarded by w.mu, like all that follows
+	halved bool      // see Setting.Halves: it has happened
 	keys   []*minted // in the order of minting
 	uses   []use
 	probes int // calls of Verify
@@ -37,6 +39,7 @@ type minted struct {
 	key     rotation.Key
 	foreign bool // made by a person, for somebody else
 	first   bool // the seeded one
+	half    bool // see Setting.Halves
 	person  bool // put into the store by hand
 	since   time.Time
 	listed  time.Time
@@ -118,6 +121,14 @@ func (p *provider) mint(id, name string, value secret.Value) *minted {
 	}
 	p.keys = append(p.keys, m)
 	return m
+}
+
+// newID names a value that is chosen before the provider has it.
+func (p *provider) newID() string {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.serial++
+	return "k" + strconv.Itoa(p.serial)
 }
 
 func newValue() secret.Value { return secret.New(marker + secret.Random(16).Reveal()) }
@@ -204,6 +215,7 @@ func (p *provider) Issue(_ context.Context, req rotation.IssueRequest) (rotation
 	}
 	if m := p.byValue(req.Chosen.Secret); m != nil && !req.Chosen.Secret.IsZero() {
 		if m.exists(now) {
+			m.half = false
 			return m.answer(), nil
 		}
 		return rotation.Key{}, fmt.Errorf("simulated provider: a value cannot come back: %w", rotation.ErrNotIssued)
@@ -215,7 +227,9 @@ func (p *provider) Issue(_ context.Context, req rotation.IssueRequest) (rotation
 	if s.Untagged {
 		name = ""
 	}
-	m := p.mint(id, name, req.Chosen.Secret)
+	m := p.mint(cmp.Or(id, req.Chosen.ID), name, req.Chosen.Secret)
+	m.half = s.Halves && !p.halved
+	p.halved = p.halved || m.half
 	if old != nil && old.exists(now) {
 		if s.Traits.KillsOld {
 			old.gone = now
@@ -227,8 +241,14 @@ func (p *provider) Issue(_ context.Context, req rotation.IssueRequest) (rotation
 		}
 	}
 	p.w.oracle.minted(m)
+	if m.half {
+		return rotation.Key{}, errHalf
+	}
 	return m.answer(), nil
 }
+
+// errHalf is what the provider says of a value that one of its halves has, as far as is known.
+var errHalf = errors.New("simulated provider: one half does not answer")
 
 func (m *minted) answer() rotation.Key {
 	return rotation.Key{ID: m.key.ID, Secret: m.key.Secret, Attributes: m.key.Attributes, IssuedAt: m.key.IssuedAt}
@@ -271,6 +291,9 @@ func (p *provider) Verify(_ context.Context, key rotation.Key) error {
 // present is one request with a key at an edge.
 func (p *provider) present(key rotation.Key, edge int, probe bool) error {
 	m, now := p.byValue(key.Secret), time.Now()
+	if m != nil && m.half && m.gone.IsZero() {
+		return errHalf
+	}
 	if m == nil || !m.accepted(now, p.lag(edge)) {
 		return fmt.Errorf("simulated provider: %w", rotation.ErrRejected)
 	}

@@ -5,4 +5,4 @@
 
 package sim
 
-func init() { sample = 40 } // the race detector wants to see every kind of run, not every run
+func init() { sample = 100 } // the race detector wants to see every kind of run, not every run

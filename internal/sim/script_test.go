@@ -185,9 +185,9 @@ func (w *World) live(ctx context.Context, p *process, s Script) {
 }
 
 // giveUp reports whether somebody aborts now: of a webhook nobody but a person knows that a new secret, which every receiver
-// accepts, is no good.
+// accepts, is no good, or that the half of a provider is not coming back.
 func (w *World) giveUp(p *process, st rotation.Status, s Script) bool {
-	if w.hooks == nil || !s.Brittle || st.Open == nil || st.Open.Strategy != rotation.Standard || st.Open.Phase != w.setting.abortIn() {
+	if w.hooks == nil && !w.setting.Halves || !s.Brittle || st.Open == nil || st.Open.Strategy != rotation.Standard || st.Open.Phase != w.setting.abortIn() {
 		return false
 	}
 	w.mu.Lock()

@@ -67,6 +67,9 @@ func (s seamIssuer) Choose(ctx context.Context, _ rotation.IssueRequest) (k rota
 	}
 	err = s.p.pass(ctx, opChoose, "", func(context.Context) error {
 		k = rotation.Key{Secret: newValue()}
+		if s.in.w.setting.Halves { // it is known by what is chosen for it
+			k.ID = s.in.newID()
+		}
 		return nil
 	})
 	if err != nil {

@@ -51,7 +51,7 @@ const endpoint = "hook"
 func (h *hooks) shown(m *minted) rotation.Key {
 	k := m.answer()
 	switch {
-	case h.w.setting.OneID:
+	case h.w.setting.OneID && !m.person: // who puts a secret into the store by hand calls it what they like
 		k.ID = endpoint
 	case h.w.setting.Signing != AtOnce && !m.first && !m.person:
 		k.ID = ""
@@ -110,7 +110,7 @@ func (h *hooks) find(k rotation.Key) *minted {
 		return h.w.provider.byValue(k.Secret)
 	}
 	for _, m := range slices.Backward(h.w.provider.keys) {
-		shared := h.w.setting.OneID && !m.first // then only its name tells
+		shared := h.w.setting.OneID && !m.first && !m.person // then only its name tells
 		if k.Name != "" && m.key.Name == k.Name || k.Name == "" && k.ID != "" && !shared && h.shown(m).ID == k.ID {
 			return m
 		}

@@ -24,6 +24,7 @@ type Setting struct {
 	Untagged  bool          // keys have no names
 	Disables  bool          // a key can be switched off and on
 	Chooses   bool          // values are chosen here
+	Halves    bool          // the first call that sets one reaches a half of the provider, and nobody can tell of the other until it is set again, or ended
 	Slots     bool          // two ids that come back
 	Services  []Kind        // who uses the credential, canaries first
 	Stray     bool          // somebody whom no inventory knows uses the first key for some hours
@@ -108,7 +109,10 @@ func Settings() []Setting {
 			Name: "issuing kills", Traits: with(quick, func(t *rotation.Traits) { t.KillsOld = true }),
 			Policy: rotation.Policy{Overlap: 2 * time.Hour, Quiet: time.Hour, Patience: 90 * time.Second, AllowOutage: true}, Services: []Kind{Pushed, Reader},
 		},
-	}, Webhooks(), Policies())
+	}, Webhooks(), Policies(), []Setting{{
+		Name: "half-made value", Traits: slow, Policy: policy, Propagate: 30 * time.Second, ListLag: 20 * time.Second,
+		NoList: true, NoUsage: true, Chooses: true, Halves: true, AbortIn: rotation.PhaseIssue, Services: []Kind{Pushed, Reader},
+	}})
 }
 
 // lag is how long a service of this kind may go on with the old key.
@@ -135,6 +139,9 @@ const (
 func (s Setting) fits(sc Script) bool {
 	blind := sc.BrittleFirst && len(s.Receivers) > 0 && s.Receivers[0] == Unseen // nobody sees that it does not take the new one
 	if sc.BrittleFirst && s.NoHealth {                                           // nobody sees that it does not work with the new one
+		return false
+	}
+	if s.Halves && (sc.Table != rotation.RollBack || sc.BrittleFirst) { // nothing but giving it up ends that
 		return false
 	}
 	if sc.Scheduled && !s.ByItself || s.Hurried && sc.Table != rotation.Emergency {

@@ -57,7 +57,8 @@ var (
 	_ rotation.Checker    = Issuer{}
 )
 
-// Issue creates a key, or with Grace rotates req.Current if its id is known. The grace period is Grace or req.Overlap,
+// Issue creates a key, or with Grace rotates req.Current if its id is known and it is there still: one that has ended, as in an
+// emergency, has nothing to be rotated, and a key is created. The grace period is Grace or req.Overlap,
 // whichever is longer. See [issuer.Call] for the errors; a 409, which is a conflict about a lock, passes.
 func (i Issuer) Issue(ctx context.Context, req rotation.IssueRequest) (rotation.Key, error) {
 	if err := i.Validate(); err != nil {

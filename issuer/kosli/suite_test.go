@@ -26,11 +26,31 @@ type account struct {
 	mu   sync.Mutex
 	made int
 	keys map[string]map[string]any // by id
+	ends map[string]time.Time      // of those that were rotated
+}
+
+func newAccount() *account {
+	return &account{keys: map[string]map[string]any{}, ends: map[string]time.Time{}}
+}
+
+// RoundTrip answers without a network: in a synctest bubble there is none.
+func (a *account) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	if r.Body != nil {
+		r.Body.Close()
+	}
+	return w.Result(), nil
 }
 
 func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for id, at := range a.ends {
+		if !time.Now().Before(at) {
+			delete(a.keys, id)
+		}
+	}
 	auth := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	id, ours := strings.CutPrefix(r.URL.Path, "/service-accounts/acme/ci/api-keys")
 	id, rotate := strings.CutSuffix(strings.TrimPrefix(id, "/"), "/rotate")
@@ -42,7 +62,7 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case id != "" && a.keys[id] == nil:
 		a.fail(w, http.StatusNotFound)
 	case r.Method == http.MethodPost:
-		a.create(w, r, a.keys[id]["description"], rotate)
+		a.create(w, r, id, rotate)
 	case r.Method == http.MethodDelete:
 		delete(a.keys, id)
 		fmt.Fprint(w, `"revoked"`)
@@ -55,14 +75,19 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *account) create(w http.ResponseWriter, r *http.Request, description any, rotate bool) {
-	var in map[string]any
+func (a *account) create(w http.ResponseWriter, r *http.Request, old string, rotate bool) {
+	var in struct {
+		Description string
+		Hours       *float64 `json:"grace_period_hours"`
+	}
 	json.NewDecoder(r.Body).Decode(&in)
-	if !rotate {
-		description = in["description"]
-	} else if in["grace_period_hours"] == nil {
-		a.fail(w, http.StatusBadRequest)
-		return
+	var description any = in.Description
+	if rotate {
+		if in.Hours == nil {
+			a.fail(w, http.StatusBadRequest)
+			return
+		}
+		description, a.ends[old] = a.keys[old]["description"], time.Now().Add(time.Duration(*in.Hours*float64(time.Hour)))
 	}
 	a.made++
 	id := fmt.Sprintf("k%d", a.made)
@@ -80,7 +105,7 @@ func (*account) fail(w http.ResponseWriter, status int) {
 }
 
 func TestIssuerSuite(t *testing.T) {
-	server := httptest.NewServer(&account{keys: map[string]map[string]any{}})
+	server := httptest.NewServer(newAccount())
 	t.Cleanup(server.Close)
 	i := kosli.Issuer{Org: "acme", ServiceAccount: "ci", BaseURL: server.URL, Client: &http.Client{Transport: admin{}}}
 	t.Run("create and delete", rotationtest.IssuerSuite{Issuer: i, Verifier: i}.Run)
@@ -94,7 +119,7 @@ func TestIssuerSuite(t *testing.T) {
 }
 
 func TestVerifierSuite(t *testing.T) {
-	server := httptest.NewServer(&account{keys: map[string]map[string]any{}})
+	server := httptest.NewServer(newAccount())
 	t.Cleanup(server.Close)
 	i := kosli.Issuer{Org: "acme", ServiceAccount: "ci", BaseURL: server.URL, Client: &http.Client{Transport: admin{}}}
 	var keys [2]rotation.Key

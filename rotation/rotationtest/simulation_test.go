@@ -129,8 +129,12 @@ func TestSimulateAcceptsWhatIsRight(t *testing.T) {
 			p.Traits.Propagation, p.Traits.ListLag, p.Propagate = 40*time.Second, 10*time.Second, 30*time.Second
 			return p, p
 		}),
-		"provider with two slots":              behaving(rotation.Traits{MaxKeys: 2}),
-		"provider that ends the old key":       behaving(rotation.Traits{KillsOld: true}),
+		"provider with two slots":        behaving(rotation.Traits{MaxKeys: 2}),
+		"provider that ends the old key": behaving(rotation.Traits{KillsOld: true}),
+		"provider that ends the old key, with chosen values": simulatedIssuer(func(p *rotationtest.Provider) (rotation.Issuer, rotation.Verifier) {
+			p.Traits = rotation.Traits{KillsOld: true, Propagation: -1, ListLag: -1}
+			return chooser{issuer: issuer{Provider: p}}, p
+		}),
 		"provider that ends the old key later": behaving(rotation.Traits{Grace: time.Hour}),
 		"provider that needs no key":           behaving(rotation.Traits{Independent: true}),
 		"issuer that can only succeed a key": func() rotationtest.Simulation {

@@ -148,7 +148,7 @@ func (s issuerSeam) Issue(ctx context.Context, req rotation.IssueRequest) (rotat
 	return through(ctx, s.p, call{op: "Issue", effect: true, yours: u.sim.Issuer != nil}, func(ctx context.Context) (rotation.Key, error) {
 		kills := u.traits.KillsOld && !req.Current.Secret.IsZero()
 		if kills {
-			u.excuse(rotation.Key{})
+			u.excuse(req.Chosen)
 		}
 		reign := u.reign()
 		key, err := u.issuer.Issue(ctx, req)

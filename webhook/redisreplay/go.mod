@@ -2,10 +2,14 @@ module github.com/handover-go/handover/webhook/redisreplay
 
 go 1.26.0
 
-replace github.com/handover-go/handover => ../..
+replace (
+	github.com/handover-go/handover => ../..
+	github.com/handover-go/handover/internal/servers => ../../internal/servers
+)
 
 require (
 	github.com/handover-go/handover v0.0.0-00010101000000-000000000000
+	github.com/handover-go/handover/internal/servers v0.0.0-00010101000000-000000000000
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 )

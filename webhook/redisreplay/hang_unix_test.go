@@ -8,7 +8,6 @@ package redisreplay_test
 import (
 	"context"
 	"net/http"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +26,7 @@ func TestHangs(t *testing.T) {
 	e := newEndpoint(t, s)
 	require.Equal(t, http.StatusOK, e.deliver(t, "msg_1")) // now there is a connection, and what is sent arrives
 
-	require.NoError(t, redisServer.cmd.Process.Signal(syscall.SIGSTOP))
+	redisServer.Pause()
 	ends(t, redisServer, func() { require.Equal(t, http.StatusServiceUnavailable, e.deliver(t, "msg_2")) })
 	require.ErrorIs(t, e.outcome, webhook.ErrReplayStore)
 	require.ErrorIs(t, e.outcome, context.DeadlineExceeded)
@@ -41,7 +40,7 @@ func TestHangs(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, "the deadline of the call holds")
 	})
 
-	require.NoError(t, redisServer.cmd.Process.Signal(syscall.SIGCONT))
+	redisServer.Resume()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for client.Exists(ctx, "handover:replay:standard:msg_2").Val() == 0 {
@@ -54,11 +53,11 @@ func TestHangs(t *testing.T) {
 }
 
 // ends fails the test if f hangs as long as the server does, and ends both.
-func ends(t *testing.T, s *server, f func()) {
+func ends(t *testing.T, s server, f func()) {
 	t.Helper()
 	timer := time.AfterFunc(30*time.Second, func() {
 		t.Error("it hangs as long as the server")
-		_ = s.cmd.Process.Kill()
+		s.Kill()
 	})
 	defer timer.Stop()
 	f()

@@ -24,12 +24,12 @@ import (
 	"github.com/handover-go/handover/webhook/redisreplay"
 )
 
-// receiverSocket makes the test binary a receiver of TestProcesses, of the server at that socket.
-const receiverSocket = "REDISREPLAY_RECEIVER"
+// receiverURL makes the test binary a receiver of TestProcesses, with the server at that URL.
+const receiverURL = "REDISREPLAY_RECEIVER"
 
 func TestMain(m *testing.M) {
-	if socket := os.Getenv(receiverSocket); socket != "" {
-		if err := receive(socket); err != nil {
+	if url := os.Getenv(receiverURL); url != "" {
+		if err := receive(url); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -43,8 +43,13 @@ const deliveries, receivers = 400, 4
 
 // receive says that it is ready, waits for the end of its input, sees every delivery with several goroutines at once, and says
 // which were new.
-func receive(socket string) error {
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, ContextTimeoutEnabled: true})
+func receive(url string) error {
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		return err
+	}
+	options.ContextTimeoutEnabled = true
+	client := redis.NewClient(options)
 	defer client.Close()
 	s := &redisreplay.Store{Client: client, Timeout: time.Minute}
 	if err := s.Check(context.Background()); err != nil {
@@ -87,7 +92,7 @@ func TestProcesses(t *testing.T) {
 	var all []*exec.Cmd
 	for range 2 {
 		cmd := exec.CommandContext(t.Context(), executable)
-		cmd.Env = append(os.Environ(), receiverSocket+"="+redisServer.socket())
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=redis://%s:%s@%s", receiverURL, redisServer.User, redisServer.Password, redisServer.Addr))
 		cmd.Stderr = os.Stderr
 		in, err := cmd.StdinPipe()
 		require.NoError(t, err)

@@ -160,14 +160,14 @@ func TestKilled(t *testing.T) {
 	require.Equal(t, http.StatusConflict, e.deliver(t, "msg_1"))
 	require.ErrorIs(t, e.outcome, webhook.ErrReplayed)
 
-	redisServer.kill()
+	redisServer.Kill()
 	for range 2 {
 		require.Equal(t, http.StatusServiceUnavailable, e.deliver(t, "msg_2"))
 		require.ErrorIs(t, e.outcome, webhook.ErrReplayStore)
 	}
 	require.Equal(t, 1, e.taken)
 
-	redisServer.start(t)
+	redisServer.Start()
 	require.Equal(t, http.StatusOK, e.deliver(t, "msg_2"))
 	require.Equal(t, http.StatusConflict, e.deliver(t, "msg_2"))
 	require.Equal(t, 2, e.taken)
@@ -186,7 +186,6 @@ func TestErrorsHoldNoAnswer(t *testing.T) {
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
 	requireSeen(t, s, "b", false)
 
-	require.NoError(t, client.ConfigSet(t.Context(), "requirepass", "a-password").Err())
 	options := redisServer.options()
 	options.Password = "another-password"
 	stranger := redis.NewClient(options)

@@ -40,6 +40,7 @@ func Play(roles map[string]Role) {
 // Exit is how a role ends with an exit code of its own. Every other error is 1.
 type Exit int
 
+// Error says how it ended.
 func (e Exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // code is the exit code for what a role returned.

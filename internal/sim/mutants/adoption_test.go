@@ -83,7 +83,7 @@ func adoption() []mutant {
 			"nobody is asked for what nothing can see",
 			"a consumer that neither it nor the provider can show needs a person's word; this passes over it (C1)",
 			`nothing is told/standard: deploy blind.* says yes`,
-			[]edit{{"gate.go", `	case !s.Observable && c.Attested != run.Target && !quiet && !run.untouched(c):`, `	case false:`}},
+			[]edit{{"gate.go", `	case !s.Observable && c.Attested != run.Target && !reported && !run.untouched(c):`, `	case false:`}},
 		},
 		{
 			"no overlap",

@@ -110,6 +110,23 @@ func issuing() []mutant {
 			},
 		},
 		{
+			"a half-made value is forgotten",
+			"a value of which nobody can say whether the provider has it is ended with its rotation; this believes that it is not there",
+			`half-made value/roll-back`,
+			[]edit{{"settle.go", `		d.condemnAttempt(a, v)
+		return nil
+	case !errors.Is(err, ErrRejected):`, `		d.st.Run.absent(a)
+		d.buried(d.st.key(a.Serial), "nobody needs it")
+		return nil
+	case !errors.Is(err, ErrRejected):`}},
+		},
+		{
+			"a half-made value is waited for",
+			"what takes over no more need not be known to be ended; this holds the rotation for ever",
+			`half-made value/roll-back`,
+			[]edit{{"settle.go", `		return st.Run.Phase == PhaseFinish && a.Serial != st.Run.Target`, `		return false`}},
+		},
+		{
 			"what is in a slot now is not looked at",
 			"an id that stands for a live key too is not revoked (C7)",
 			`ids that come back/.*: .*emergency of`,
