@@ -186,9 +186,12 @@ func inFront(t *testing.T, address string, meet func(w http.ResponseWriter, r *h
 	return s.URL
 }
 
-// undestroyed is a store that can write, and cannot destroy while down is true.
-func (p *place) undestroyed(down *atomic.Bool) *vaultkv.Store {
+// undestroyed is a store that can write, and cannot destroy while down is true, as it is at first. Version 1 holds the values one and two.
+func (p *place) undestroyed() (s *vaultkv.Store, down *atomic.Bool) {
 	p.Helper()
+	save(p.T, p.store(), stored(2, "two", rotation.RoleCurrent), stored(1, "one", rotation.RolePrevious))
+	down = &atomic.Bool{}
+	down.Store(true)
 	front := inFront(p.T, p.address, func(w http.ResponseWriter, r *http.Request) bool {
 		if down.Load() && strings.Contains(r.URL.Path, "/destroy/") {
 			hangUp(w)
@@ -196,7 +199,7 @@ func (p *place) undestroyed(down *atomic.Bool) *vaultkv.Store {
 		}
 		return false
 	})
-	return p.store(func(c *vaultkv.Config) { c.Client = client(p.T, front, p.admin.Token()) })
+	return p.store(func(c *vaultkv.Config) { c.Client = client(p.T, front, p.admin.Token()) }), down
 }
 
 // hangUp ends the connection without an answer.

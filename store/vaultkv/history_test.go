@@ -49,10 +49,7 @@ func requireNowhere(t *testing.T, p *place, value string) {
 // A Save that dies before the old versions are destroyed still owes their values, and is repeated.
 func TestInterruptedDestruction(t *testing.T) {
 	p := newPlace(t)
-	save(t, p.store(), stored(2, "two", rotation.RoleCurrent), stored(1, "one", rotation.RolePrevious))
-	down := atomic.Bool{}
-	down.Store(true)
-	s := p.undestroyed(&down)
+	s, down := p.undestroyed()
 	before := load(t, s)
 	after := before
 	after.Keys = []rotation.StoredKey{stored(2, "two", rotation.RoleCurrent)}
@@ -90,10 +87,7 @@ func TestInterruptedDestruction(t *testing.T) {
 // A Save dies before it destroys, and then a person writes over api_key: Load tells what readers have, and what is still there.
 func TestEditedAfterInterruptedDestruction(t *testing.T) {
 	p := newPlace(t)
-	save(t, p.store(), stored(2, "two", rotation.RoleCurrent), stored(1, "one", rotation.RolePrevious))
-	down := atomic.Bool{}
-	down.Store(true)
-	s := p.undestroyed(&down)
+	s, down := p.undestroyed()
 	v := load(t, s)
 	v.Keys = []rotation.StoredKey{stored(2, "two", rotation.RoleCurrent)}
 	require.Error(t, s.Save(t.Context(), name, v))
@@ -158,10 +152,7 @@ func TestWriterBeforeTheDestruction(t *testing.T) {
 // Several Saves die, each with another value to destroy: none is forgotten, whichever versions the late ones destroy.
 func TestInterruptedAgainAndAgain(t *testing.T) {
 	p := newPlace(t)
-	save(t, p.store(), stored(2, "two", rotation.RoleCurrent), stored(1, "one", rotation.RolePrevious)) // version 1
-	down := atomic.Bool{}
-	down.Store(true)
-	s := p.undestroyed(&down)
+	s, down := p.undestroyed()
 	interrupted := func(keys ...rotation.StoredKey) {
 		t.Helper()
 		v := load(t, s)
@@ -237,10 +228,7 @@ func TestWrittenBackAfterRemoval(t *testing.T) {
 // A version that is only deleted can be brought back, and its values with it.
 func TestDeletedIsNotDestroyed(t *testing.T) {
 	p := newPlace(t)
-	save(t, p.store(), stored(2, "two", rotation.RoleCurrent), stored(1, "one", rotation.RolePrevious))
-	down := atomic.Bool{}
-	down.Store(true)
-	s := p.undestroyed(&down)
+	s, down := p.undestroyed()
 	v := load(t, s)
 	v.Keys = []rotation.StoredKey{stored(2, "two", rotation.RoleCurrent)}
 	require.Error(t, s.Save(t.Context(), name, v))
